@@ -1,0 +1,51 @@
+# Bare `make` lists the targets.  Everything lives in .venv; nothing is installed outside it.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint format crash-embedded requirements clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMP) ## create .venv, install, build the spelling index
+
+$(STAMP): requirements/dev.txt pyproject.toml hatch_build.py
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m huleedu.spellcheck.index
+	touch $@
+
+run: setup ## start everything in one process on http://127.0.0.1:5000
+	$(BIN)/huleedu serve all-in-one
+
+test: setup lint ## everything
+	$(BIN)/python -m pytest tests
+
+test-fast: setup ## the inner loop: no whole processes, no long runs
+	$(BIN)/python -m pytest tests -m "not slow"
+
+lint: setup ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## let ruff put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+crash-embedded: setup ## 50 submissions under kill -9 with restarts (RUNS=50 SEED=…)
+	$(BIN)/python -m tests.crash.embedded --runs $(or $(RUNS),50) $(if $(SEED),--seed $(SEED))
+
+requirements: setup ## pin anew from requirements/*.in
+	$(PYTHON) -m venv .venv/pinning && .venv/pinning/bin/pip install --quiet uv
+	cd requirements && for part in build runtime dev; do \
+	  ../.venv/pinning/bin/uv pip compile --quiet --upgrade --generate-hashes --universal \
+	    --python-version 3.11 --no-emit-index-url --custom-compile-command "make requirements" \
+	    $$part.in -o $$part.txt || exit 1; done
+
+clean: ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

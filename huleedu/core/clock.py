@@ -1,0 +1,48 @@
+"""Time as something handed in: the system's clock here, a simulated one in tests."""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+
+
+class Clock(Protocol):
+    """What time it is, and waiting for it to pass."""
+
+    def now(self) -> datetime:
+        """Return the wall clock's time, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; only differences mean something."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds have passed."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the wall clock's time, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return the event loop's monotonic seconds."""
+        return anyio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let other tasks run for so many seconds."""
+        await anyio.sleep(seconds)
+
+
+def to_text(moment: datetime) -> str:
+    """Return ISO 8601 in UTC with microseconds and ``Z``: sorts as text as it does as time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_text(text: str) -> datetime:
+    """Return the moment that :func:`to_text` wrote.  Raises ``ValueError`` for anything else."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

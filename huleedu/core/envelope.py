@@ -1,0 +1,120 @@
+"""The wire form of every event, decoded in two stages: the envelope, then what its topic names."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from huleedu.core.errors import MalformedMessage, TooLarge
+from huleedu.core.messages import EventData, Moment
+from huleedu.core.topics import TOPICS, event_on
+
+SCHEMA_VERSION = 1
+EVENT_BYTES_MAX = 900_000  # the contract's limit of one event on the wire
+
+DataT = TypeVar("DataT")
+
+
+class EventEnvelope(msgspec.Struct, Generic[DataT], frozen=True, kw_only=True):
+    """What surrounds every event; ``event_type`` is the topic it travels on."""
+
+    event_id: UUID
+    event_type: str
+    event_timestamp: Moment
+    source_service: str
+    schema_version: int = SCHEMA_VERSION
+    correlation_id: UUID | None = None
+    data_schema_uri: str | None = None
+    data: DataT
+
+
+_encoder = msgspec.json.Encoder()
+_outer = msgspec.json.Decoder(EventEnvelope[msgspec.Raw])
+_inner: dict[str, msgspec.json.Decoder[Any]] = {
+    topic.name: msgspec.json.Decoder(topic.data_type) for topic in TOPICS.values()
+}
+
+
+def encode(envelope: EventEnvelope[EventData]) -> bytes:
+    """Return the wire form.  Raises ``TooLarge`` past the contract's 900 KB."""
+    value = _encoder.encode(envelope)
+    if len(value) > EVENT_BYTES_MAX:
+        raise TooLarge(
+            f"event {envelope.event_id} for {envelope.event_type} has {len(value):,} bytes; "
+            f"{EVENT_BYTES_MAX:,} are allowed"
+        )
+    return value
+
+
+def decode(topic: str, value: bytes | None) -> EventEnvelope[EventData]:
+    """Return the envelope that a topic carried, its data in the type that the topic names.
+
+    Raises ``MalformedMessage`` for anything that is not such an envelope: bytes that are no JSON,
+    a missing or mistyped field, a time without offset, another schema version, an event_type that
+    differs from the topic, a topic that is not ours.
+    """
+    inner = _inner.get(topic)
+    if inner is None:
+        raise MalformedMessage(f"{topic!r} is none of our topics")
+    if value is None:
+        raise MalformedMessage(f"a message on {topic} has no value")
+    if len(value) > EVENT_BYTES_MAX:
+        raise MalformedMessage(
+            f"a message on {topic} has {len(value):,} bytes; {EVENT_BYTES_MAX:,} are allowed"
+        )
+    try:
+        outer = _outer.decode(value)
+        _check(topic, outer)
+        data = inner.decode(outer.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise MalformedMessage(f"a message on {topic} cannot be read: {error}") from error
+    if _event_named_in(data) != event_on(topic).value:
+        raise MalformedMessage(
+            f"event {outer.event_id} on {topic} calls itself {_event_named_in(data)!r}"
+        )
+    return EventEnvelope(
+        event_id=outer.event_id,
+        event_type=topic,
+        event_timestamp=outer.event_timestamp,
+        source_service=outer.source_service,
+        correlation_id=outer.correlation_id,
+        data_schema_uri=outer.data_schema_uri,
+        data=data,
+    )
+
+
+def _check(topic: str, outer: EventEnvelope[msgspec.Raw]) -> None:
+    if outer.schema_version != SCHEMA_VERSION:
+        raise MalformedMessage(
+            f"event {outer.event_id} on {topic} has schema version {outer.schema_version}; "
+            f"this program reads version {SCHEMA_VERSION}"
+        )
+    if outer.event_type != topic:
+        raise MalformedMessage(
+            f"event {outer.event_id} on {topic} says that it is a {outer.event_type!r}"
+        )
+
+
+def _event_named_in(data: EventData) -> str:
+    return str(getattr(data, "event", None) or getattr(data, "event_name", None))
+
+
+def envelope_of(
+    topic: str,
+    data: EventData,
+    *,
+    event_id: UUID,
+    at: datetime,
+    source_service: str,
+    correlation_id: UUID | None,
+) -> EventEnvelope[EventData]:
+    """Return the envelope of an event that is said at this moment."""
+    return EventEnvelope(
+        event_id=event_id,
+        event_type=topic,
+        event_timestamp=at,
+        source_service=source_service,
+        correlation_id=correlation_id,
+        data=data,
+    )

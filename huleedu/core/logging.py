@@ -1,0 +1,87 @@
+"""Structured logs: one event a line, with the ids as fields, as JSON or for a terminal."""
+
+import logging
+import sys
+from typing import Any, Literal, TextIO
+
+import structlog
+
+LogFormat = Literal["json", "console"]
+_NOT_FOR_LOGS = ("secret", "password", "token", "authorization", "api_key")
+
+
+def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send every log line of the process, ours and the libraries', to ``stream`` (stderr)."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_secrets,
+    ]
+    if form == "json":
+        last: list[structlog.typing.Processor] = [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty())]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def _without_secrets(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    for field in event:
+        if any(word in field.lower() for word in _NOT_FOR_LOGS):
+            event[field] = "***"
+    return event
+
+
+def create_service_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of one module, named as ``huleedu.<module>``."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"huleedu.{name}")
+    return logger
+
+
+def log_event_processing(
+    logger: structlog.stdlib.BoundLogger,
+    outcome: str,
+    *,
+    event_type: str,
+    event_id: str,
+    correlation_id: str | None = None,
+    batch_id: str | None = None,
+    essay_id: str | None = None,
+    level: int = logging.INFO,
+    **fields: Any,
+) -> None:
+    """Log what became of one event, with the fields by which a batch's story is joined."""
+    if essay_id is not None:
+        fields["essay_id"] = essay_id
+    logger.log(
+        level,
+        outcome,
+        event_type=event_type,
+        event_id=event_id,
+        correlation_id=correlation_id,
+        batch_id=batch_id,
+        **fields,
+    )

@@ -1,0 +1,71 @@
+"""The published language: every message, one file per speaker."""
+
+from huleedu.core.messages.batch import (
+    BatchCancelled,
+    BatchEssaysRegistered,
+    BatchProceedRequested,
+    BatchReadinessExtended,
+    BatchServiceSpellcheckInitiateCommandDataV1,
+)
+from huleedu.core.messages.essay import (
+    SPELLCHECK_PHASE,
+    BatchEssaysReady,
+    BatchReadinessTimeout,
+    ELSBatchPhaseOutcomeV1,
+    EssayContentRefused,
+    EssayLifecycleSpellcheckRequestV1,
+)
+from huleedu.core.messages.files import EssayContentReady
+from huleedu.core.messages.references import (
+    EntityReference,
+    EssayProcessingInputRefV1,
+    Moment,
+    StorageReference,
+    StorageReferenceMetadata,
+    SystemProcessingMetadata,
+    batch_reference,
+    essay_reference,
+    metadata_of,
+)
+from huleedu.core.messages.spellcheck import SpellcheckResultDataV1
+
+EventData = (
+    BatchEssaysRegistered
+    | EssayContentReady
+    | BatchEssaysReady
+    | BatchReadinessTimeout
+    | BatchServiceSpellcheckInitiateCommandDataV1
+    | EssayLifecycleSpellcheckRequestV1
+    | SpellcheckResultDataV1
+    | ELSBatchPhaseOutcomeV1
+    | BatchReadinessExtended
+    | BatchProceedRequested
+    | BatchCancelled
+    | EssayContentRefused
+)
+
+__all__ = [
+    "SPELLCHECK_PHASE",
+    "BatchCancelled",
+    "BatchEssaysReady",
+    "BatchEssaysRegistered",
+    "BatchProceedRequested",
+    "BatchReadinessExtended",
+    "BatchReadinessTimeout",
+    "BatchServiceSpellcheckInitiateCommandDataV1",
+    "ELSBatchPhaseOutcomeV1",
+    "EntityReference",
+    "EssayContentReady",
+    "EssayContentRefused",
+    "EssayLifecycleSpellcheckRequestV1",
+    "EssayProcessingInputRefV1",
+    "EventData",
+    "Moment",
+    "SpellcheckResultDataV1",
+    "StorageReference",
+    "StorageReferenceMetadata",
+    "SystemProcessingMetadata",
+    "batch_reference",
+    "essay_reference",
+    "metadata_of",
+]

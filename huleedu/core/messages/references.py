@@ -1,0 +1,83 @@
+"""The parts that several messages share."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from huleedu.core.enums import ContentType, EntityType, ProcessingEvent, ProcessingStage
+
+# Any UTC offset is accepted, a time without one is refused.
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a message.  Unknown fields are ignored, so that senders may grow."""
+
+
+class EntityReference(Part, frozen=True, kw_only=True):
+    """The batch or the essay that something is about; an essay's parent is its batch."""
+
+    entity_id: str
+    entity_type: EntityType
+    parent_id: str | None = None
+
+
+class SystemProcessingMetadata(Part, frozen=True, kw_only=True):
+    """When, about what, and how far; ``error_info`` is filled on failure only."""
+
+    entity: EntityReference
+    timestamp: Moment
+    processing_stage: ProcessingStage | None = None
+    started_at: Moment | None = None
+    completed_at: Moment | None = None
+    event: str | None = None
+    error_info: dict[str, Any] = {}
+
+
+class StorageReference(Part, frozen=True, kw_only=True):
+    """Where one text is stored: 32 hex characters of the content store."""
+
+    storage_id: str
+    path: str = ""
+
+
+class StorageReferenceMetadata(Part, frozen=True, kw_only=True):
+    """Stored texts by what they are."""
+
+    references: dict[ContentType, StorageReference]
+
+
+class EssayProcessingInputRefV1(Part, frozen=True, kw_only=True):
+    """An essay and its text."""
+
+    essay_id: str
+    text_storage_id: str
+    student_name: str | None = None
+
+
+def batch_reference(batch_id: str) -> EntityReference:
+    """Return the reference to a batch."""
+    return EntityReference(entity_id=batch_id, entity_type=EntityType.BATCH)
+
+
+def essay_reference(batch_id: str, essay_id: str) -> EntityReference:
+    """Return the reference to an essay of a batch."""
+    return EntityReference(entity_id=essay_id, entity_type=EntityType.ESSAY, parent_id=batch_id)
+
+
+def metadata_of(
+    entity: EntityReference,
+    event: ProcessingEvent,
+    at: datetime,
+    stage: ProcessingStage | None = None,
+    error_info: dict[str, Any] | None = None,
+) -> SystemProcessingMetadata:
+    """Return the metadata of an event that is said at this moment."""
+    return SystemProcessingMetadata(
+        entity=entity,
+        timestamp=at,
+        processing_stage=stage,
+        event=event.value,
+        error_info=error_info or {},
+    )

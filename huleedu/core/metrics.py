@@ -1,0 +1,50 @@
+"""Every metric of the program, once.  Labels never carry an id."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BATCH_OPERATIONS = Counter(
+    "batch_operations_total", "Operations on batches in BOS.", ["operation", "status"]
+)
+TRANSPORT_MESSAGES = Counter(
+    "huleedu_transport_messages_total",
+    "Messages by what became of them: handled, again_later, set_aside.",
+    ["topic", "group", "outcome"],
+)
+HANDLER_SECONDS = Histogram(
+    "huleedu_transport_handler_seconds", "Duration of one delivery.", ["topic", "group"]
+)
+DEAD_LETTERS = Counter(
+    "huleedu_transport_dead_letters_total", "Messages set aside.", ["topic", "group"]
+)
+RELAY_PUBLISHED = Counter(
+    "huleedu_relay_published_total", "Outbox rows acknowledged by every group.", ["module"]
+)
+OUTBOX_ROWS = Gauge("huleedu_outbox_unsent_rows", "Outbox rows that wait.", ["module"])
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "huleedu_outbox_oldest_seconds", "Age of the oldest outbox row that waits.", ["module"]
+)
+ELS_BATCHES_READY = Counter("huleedu_els_batches_ready_total", "Batches announced as ready.")
+ELS_CONTENT_REFUSED = Counter(
+    "huleedu_els_content_refused_total", "Texts that a batch could not take.", ["reason"]
+)
+ELS_TRANSITIONS_SKIPPED = Counter(
+    "huleedu_els_transitions_skipped_total", "Events that no longer changed an essay.", ["event"]
+)
+FILES_RECEIVED = Counter("huleedu_files_received_total", "Uploaded files by outcome.", ["outcome"])
+SPELLCHECK_ESSAYS = Counter(
+    "huleedu_spellcheck_essays_total",
+    "Essays checked, by language and outcome.",
+    ["language", "outcome"],
+)
+SPELLCHECK_SECONDS = Histogram(
+    "huleedu_spellcheck_essay_seconds", "Time to check one essay.", ["language"]
+)
+HTTP_REQUESTS = Counter(
+    "huleedu_http_requests_total",
+    "Requests by route template and status.",
+    ["method", "route", "status"],
+)
+HTTP_SECONDS = Histogram(
+    "huleedu_http_request_seconds", "Duration of a request by route template.", ["method", "route"]
+)
+RESULTS_STREAMS = Gauge("huleedu_results_streams_open", "Open server-sent event streams.")

@@ -1,0 +1,126 @@
+"""Every setting of the program, with its type, unit and default.
+
+Where a value comes from (command line, environment, file, default) is ``settings_sources``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from huleedu.core.logging import LogFormat
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file; an unknown key stops the program."""
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """How much is taken from outside; the defaults are the contract's."""
+
+    essays_per_batch: Count = 1_000
+    json_body_bytes: Count = 1_000_000
+    json_depth: Count = 32
+    instructions_characters: Count = 20_000
+    file_bytes: Count = 10_000_000
+    upload_bytes: Count = 100_000_000
+    upload_files: Count = 1_000
+    text_bytes: Count = 1_000_000
+    page_size: Count = 100
+
+
+class ModuleSettings(Section, frozen=True, kw_only=True):
+    """What every module has; None: the value for the whole process applies."""
+
+    log_level: str | None = None
+    environment: str | None = None
+    http_host: str | None = None
+    http_port: Port | None = None
+    prometheus_port: Port | None = None
+    kafka_bootstrap_servers: str | None = None
+    content_service_url: str | None = None
+    essay_lifecycle_service_url: str | None = None
+    database_path: Path | None = None
+    consumer_group: str | None = None
+
+
+class BosSettings(ModuleSettings, frozen=True, kw_only=True):
+    """The Batch Orchestrator."""
+
+    http_port: Port | None = 5000
+    consumer_group: str | None = "batch-orchestrator-service-group-v1.0"
+
+
+class ElsSettings(ModuleSettings, frozen=True, kw_only=True):
+    """The Essay Lifecycle Service."""
+
+    http_port: Port | None = 6000
+    consumer_group: str | None = "essay-lifecycle-service-group-v1.0"
+    log_student_details: bool = False
+
+
+class ContentSettings(ModuleSettings, frozen=True, kw_only=True):
+    """The content store."""
+
+    http_port: Port | None = 8000
+
+
+class FilesSettings(ModuleSettings, frozen=True, kw_only=True):
+    """Upload and text extraction."""
+
+    http_port: Port | None = 7001
+    consumer_group: str | None = "file-service-group-v1.0"
+    registration_wait_seconds: Seconds = 5.0
+    extraction_processes: Count = 2
+    extraction_seconds: Seconds = 10.0
+
+
+class SpellcheckSettings(ModuleSettings, frozen=True, kw_only=True):
+    """The spell-checker."""
+
+    consumer_group: str | None = "spellchecker-service-group-v1.1"
+    processes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Worker processes; 0: one for each processor."""
+    essay_seconds: Seconds = 60.0
+
+
+class ResultsSettings(ModuleSettings, frozen=True, kw_only=True):
+    """The query side."""
+
+    http_port: Port | None = 7002
+    consumer_group: str | None = "results-service-group-v1.0"
+    heartbeat_seconds: Seconds = 15.0
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole program."""
+
+    transport: Literal["memory", "kafka"] = "memory"
+    data_dir: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: Port = 5000
+    """The one port of ``serve all-in-one``."""
+    environment: str = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: LogFormat = "json"
+    prometheus_port: Port | None = None
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    content_service_url: str = "http://127.0.0.1:8000"
+    essay_lifecycle_service_url: str = "http://127.0.0.1:6000"
+    role_secret: str = ""
+    """What roles show one another; empty: made at the first start, in the data directory."""
+    stop_seconds: Seconds = 8.0
+    """How long work in hand may take after SIGTERM."""
+    courses_file: Path | None = None
+    """course → language; None: the table that comes with the program."""
+    limits: Limits = Limits()
+    bos: BosSettings = BosSettings()
+    els: ElsSettings = ElsSettings()
+    content: ContentSettings = ContentSettings()
+    files: FilesSettings = FilesSettings()
+    spellcheck: SpellcheckSettings = SpellcheckSettings()
+    results: ResultsSettings = ResultsSettings()

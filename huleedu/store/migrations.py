@@ -1,0 +1,40 @@
+"""Bringing a store's schema forward when the program starts."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from sqlite_utils import Database, Migrations
+
+from huleedu.core.errors import Misconfigured
+
+__all__ = ["Migrations", "migrate"]
+
+
+def migrate(connection: sqlite3.Connection, name: str, sets: Sequence[Migrations]) -> None:
+    """Apply what is missing, all or nothing; a store of a newer program is left alone.
+
+    Raises ``Misconfigured`` when the store knows migrations that this program does not.
+    """
+    # The lock is taken first, so that two processes starting together do it once.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        database = Database(connection)
+        for migrations in sets:
+            applied = {migration.name for migration in migrations.applied(database)}
+            migrations.apply(database)
+            known = {migration.name for migration in migrations.applied(database)} - applied
+            _refuse_newer(name, migrations, applied, known)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _refuse_newer(name: str, migrations: Migrations, applied: set[str], new: set[str]) -> None:
+    ours = {migration.name for migration in migrations._migrations}
+    unknown = sorted(applied - ours - new)
+    if unknown:
+        raise Misconfigured(
+            f"the store {name} was written by a newer version of this program "
+            f"({migrations.name}: {', '.join(unknown)}); start that version, or restore a backup"
+        )

@@ -1,0 +1,153 @@
+"""The shell around every module with a store: one delivery, one transaction, exactly one effect."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from huleedu.core.enums import ProcessingEvent
+from huleedu.core.envelope import EventEnvelope, decode
+from huleedu.core.errors import MalformedMessage
+from huleedu.core.logging import create_service_logger, log_event_processing
+from huleedu.core.message import Header, Message
+from huleedu.core.messages import EventData
+from huleedu.core.metrics import DEAD_LETTERS
+from huleedu.core.platform import Platform
+from huleedu.core.topics import dead_letter_topic, event_on
+from huleedu.store import outbox
+from huleedu.store.database import Database
+from huleedu.transport.failures import dead_letter_cause
+from huleedu.transport.protocol import Delivery
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One decoded message."""
+
+    event: ProcessingEvent
+    envelope: EventEnvelope[EventData]
+    message: Message
+
+    @property
+    def data(self) -> EventData:
+        """What was said."""
+        return self.envelope.data
+
+    @property
+    def batch_id(self) -> str:
+        """The batch it is about; where the data does not say, the key does."""
+        return self.envelope.data.batch_id or self.message.key.decode()
+
+    @property
+    def essay_id(self) -> str | None:
+        """The essay it is about, if it is about one."""
+        return getattr(self.envelope.data, "essay_id", None)
+
+    @property
+    def attempt(self) -> int | None:
+        """The header ``attempt``.  Raises ``MalformedMessage`` unless a whole number from 1."""
+        text = self.message.headers.get(Header.ATTEMPT)
+        if text is None:
+            return None
+        if not text.isascii() or not text.isdigit() or int(text) < 1:
+            raise MalformedMessage(f"header attempt is {text!r}; a whole number from 1 is meant")
+        return int(text)
+
+
+Apply = Callable[[sqlite3.Connection, Sequence[Heard], datetime], Iterable[Message]]
+"""Changes a module's state by what was heard, at this moment; returns what follows from it."""
+
+
+class StoreConsumer:
+    """Makes each message count exactly once in a module's store.
+
+    In one transaction: note the delivery as handled, decode it, apply it, put what follows and
+    the dead letters of what cannot be decoded into the outbox.
+    """
+
+    def __init__(self, database: Database, apply: Apply, platform: Platform, module: str) -> None:
+        self._database = database
+        self._apply = apply
+        self._platform = platform
+        self._logger = create_service_logger(module)
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Absorb the delivery.  Raises what the module's ``apply`` raises, then nothing is kept."""
+        now = self._platform.clock.now()
+        heard = await self._database.write(lambda db: self._absorb(db, delivery, now))
+        for one in heard:
+            log_event_processing(
+                self._logger,
+                "event_handled",
+                event_type=one.envelope.event_type,
+                event_id=str(one.envelope.event_id),
+                correlation_id=_text(one.envelope.correlation_id),
+                batch_id=one.batch_id,
+                essay_id=one.essay_id,
+                level=logging.DEBUG if one.essay_id else logging.INFO,
+                group=delivery.group,
+            )
+
+    async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
+        """Put the messages into the outbox as dead letters, and note them as handled."""
+        now = self._platform.clock.now()
+
+        def work(connection: sqlite3.Connection) -> None:
+            fresh = delivery.progress.advance(connection)
+            outbox.add(connection, [_dead_letter(m, cause) for m in fresh], now)
+
+        await self._database.write(work)
+
+    def _absorb(
+        self, connection: sqlite3.Connection, delivery: Delivery, now: datetime
+    ) -> Sequence[Heard]:
+        heard: list[Heard] = []
+        dead: list[Message] = []
+        for message in delivery.progress.advance(connection):
+            try:
+                heard.append(_decoded(message))
+            except MalformedMessage as fault:
+                cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)
+                dead.append(_dead_letter(message, cause))
+                self._report(message, delivery.group, fault)
+        said = self._apply(connection, heard, now) if heard else ()
+        outbox.add(connection, [*said, *dead], now)
+        return heard
+
+    def _report(self, message: Message, group: str, fault: MalformedMessage) -> None:
+        DEAD_LETTERS.labels(message.topic, group).inc()
+        log_event_processing(
+            self._logger,
+            "event_set_aside",
+            event_type=message.topic,
+            event_id=message.event_id,
+            correlation_id=message.headers.get(Header.CORRELATION_ID),
+            batch_id=message.key.decode(errors="replace"),
+            level=logging.WARNING,
+            group=group,
+            error=str(fault),
+        )
+
+
+def _decoded(message: Message) -> Heard:
+    envelope = decode(message.topic, message.value)
+    heard = Heard(event_on(message.topic), envelope, message)
+    try:
+        _ = heard.batch_id, heard.attempt
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(f"the key of a message on {message.topic} is no UTF-8") from error
+    return heard
+
+
+def _dead_letter(message: Message, cause: Mapping[str, str]) -> Message:
+    return Message(
+        dead_letter_topic(message.topic),
+        message.key,
+        message.value,
+        {**message.headers, Header.EVENT_ID: message.event_id, **cause},
+    )
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)

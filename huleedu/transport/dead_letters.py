@@ -1,0 +1,83 @@
+"""The dead letters of the embedded bus, kept in a store of their own."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from sqlite_utils import Database as SchemaDatabase
+
+from huleedu.core.clock import to_text
+from huleedu.core.message import Message
+from huleedu.core.platform import Platform
+from huleedu.store.database import Database
+from huleedu.store.migrations import Migrations
+from huleedu.transport.protocol import Delivery
+
+DEAD_LETTER_GROUP = "dead-letters"
+
+dead_letter_migrations = Migrations("dead_letter")
+
+
+@dead_letter_migrations()
+def create_dead_letter(database: SchemaDatabase) -> None:
+    """One row for each event that a group set aside; the bytes as they were received."""
+    database.conn.execute("""
+        CREATE TABLE dead_letter (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            topic TEXT NOT NULL,
+            consumer_group TEXT NOT NULL,
+            event_id TEXT NOT NULL,
+            key BLOB NOT NULL,
+            value BLOB NOT NULL,
+            headers BLOB NOT NULL,
+            kept_at TEXT NOT NULL,
+            UNIQUE (topic, consumer_group, event_id)
+        ) STRICT""")
+
+
+class DeadLetterKeeper:
+    """Listens to every dead-letter topic and keeps what it hears, once."""
+
+    def __init__(self, database: Database, platform: Platform) -> None:
+        self._database = database
+        self._platform = platform
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Keep the dead letters.  Raises ``StoreUnavailable``: then they come again."""
+        kept_at = to_text(self._platform.clock.now())
+        rows = [
+            (
+                message.topic,
+                message.headers.get("dead-letter-group", ""),
+                message.event_id,
+                message.key,
+                message.value,
+                msgspec.json.encode(message.headers),
+                kept_at,
+            )
+            for message in delivery.messages
+        ]
+        await self._database.write(lambda connection: _keep(connection, rows))
+
+    async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
+        """A dead letter that cannot be kept stays where it is: say so and try again."""
+        raise AssertionError(f"a dead letter cannot be kept: {cause}; {delivery.messages[0]}")
+
+
+def _keep(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    connection.executemany(
+        "INSERT OR IGNORE INTO dead_letter"
+        " (topic, consumer_group, event_id, key, value, headers, kept_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def read_dead_letters(connection: sqlite3.Connection) -> list[Message]:
+    """Return all dead letters, oldest first, as they were received, with the cause in headers."""
+    return [
+        Message(topic, key, value, msgspec.json.decode(headers))
+        for topic, key, value, headers in connection.execute(
+            "SELECT topic, key, value, headers FROM dead_letter ORDER BY id"
+        )
+    ]

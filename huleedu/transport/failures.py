@@ -1,0 +1,58 @@
+"""What becomes of a delivery that failed: pure rules, the same on every transport."""
+
+from datetime import datetime
+from enum import Enum, auto
+from random import Random
+
+from huleedu.core.clock import to_text
+from huleedu.core.errors import HuleEduError, Rejected, Unavailable
+from huleedu.core.message import Message
+
+BUG_ATTEMPTS_MAX = 5
+PAUSE_FIRST_SECONDS = 0.1
+PAUSE_MAX_SECONDS = 5.0
+_CAUSE_CHARACTERS_MAX = 1_000
+_HEADER_PREFIX = "dead-letter-"
+
+
+class Verdict(Enum):
+    """What to do with a delivery that failed."""
+
+    AGAIN_LATER = auto()
+    SET_ASIDE = auto()
+
+
+def verdict(fault: Exception, messages: int, attempt: int) -> Verdict:
+    """Return what to do after ``fault``.
+
+    Several messages always come again, one by one, so that the one at fault is found.  A single
+    one that is wrong in itself is set aside at once, a bug of ours after five attempts, and what
+    may heal is tried for ever.
+    """
+    if messages > 1 or isinstance(fault, Unavailable):
+        return Verdict.AGAIN_LATER
+    if isinstance(fault, Rejected) or attempt >= BUG_ATTEMPTS_MAX:
+        return Verdict.SET_ASIDE
+    return Verdict.AGAIN_LATER
+
+
+def pause_seconds(attempt: int, random: Random) -> float:
+    """Return how long to wait before the next attempt: doubling, with jitter, at most 5 s."""
+    longest: float = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2.0 ** min(attempt - 1, 16))
+    return longest * (0.5 + random.random() / 2)
+
+
+def dead_letter_cause(
+    fault: Exception, message: Message, group: str, attempts: int, now: datetime
+) -> dict[str, str]:
+    """Return the headers that tell why a message became a dead letter, bounded in size."""
+    code = fault.code.value if isinstance(fault, HuleEduError) else "UNKNOWN_ERROR"
+    return {
+        f"{_HEADER_PREFIX}error-class": type(fault).__name__,
+        f"{_HEADER_PREFIX}error-code": code,
+        f"{_HEADER_PREFIX}error-message": str(fault)[:_CAUSE_CHARACTERS_MAX],
+        f"{_HEADER_PREFIX}attempts": str(attempts),
+        f"{_HEADER_PREFIX}group": group,
+        f"{_HEADER_PREFIX}failed-at": to_text(now),
+        f"{_HEADER_PREFIX}origin-topic": message.topic,
+    }

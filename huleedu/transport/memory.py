@@ -1,0 +1,199 @@
+"""The embedded bus: groups, order per key, redelivery, bounded queues, durable dead letters.
+
+Nothing is kept here: what was not acknowledged by every group is still in some outbox, and comes
+again after a crash.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from huleedu.core.errors import Unavailable
+from huleedu.core.logging import create_service_logger
+from huleedu.core.message import Header, Message
+from huleedu.core.metrics import DEAD_LETTERS, HANDLER_SECONDS, TRANSPORT_MESSAGES
+from huleedu.core.platform import Platform
+from huleedu.core.topics import dead_letter_topic
+from huleedu.store.database import Database
+from huleedu.transport.dead_letters import DEAD_LETTER_GROUP, DeadLetterKeeper
+from huleedu.transport.event_progress import EventProgress
+from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
+from huleedu.transport.memory_queue import Entry, TopicQueue
+from huleedu.transport.protocol import Delivery, Subscription
+from huleedu.transport.relay import OutboxRelay
+
+QUEUE_MESSAGES_MAX = 1_000
+STOP_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """One group on one topic."""
+
+    subscription: Subscription
+    topic: str
+    queue: TopicQueue
+
+
+class MemoryTransport:
+    """Carries messages between the modules of one process (see ``protocol.Transport``)."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        dead_letters: Database,
+        queue_messages_max: int = QUEUE_MESSAGES_MAX,
+    ) -> None:
+        self._platform = platform
+        self._queue_messages_max = queue_messages_max
+        self._keeper = DeadLetterKeeper(dead_letters, platform)
+        self._listeners: dict[str, list[_Listener]] = {}
+        self._relays: list[OutboxRelay] = []
+        self._in_hand: set[anyio.CancelScope] = set()
+        self._stopping = False
+        self._troubles: dict[tuple[str, str], str] = {}
+        self._logger = create_service_logger("transport")
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Attach a group to its topics.  Raises ``ValueError`` when it is attached already."""
+        for topic in subscription.topics:
+            self._listen(subscription, topic)
+            dead = dead_letter_topic(topic)
+            if dead not in self._listeners:
+                self._listen(Subscription(DEAD_LETTER_GROUP, [dead], self._keeper), dead)
+
+    def relay(self, database: Database) -> None:
+        """Publish what this store's outbox holds."""
+        self._relays.append(OutboxRelay(database, self._accept, self._platform))
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return once every group has handled every message."""
+        remaining = len(messages)
+        handled = anyio.Event()
+
+        def one_handled() -> None:
+            nonlocal remaining
+            remaining -= 1
+            if remaining == 0:
+                handled.set()
+
+        for message in messages:
+            await self._accept(message, one_handled)
+        if messages:
+            await handled.wait()
+
+    async def run(self) -> None:
+        """Deliver and relay until cancelled; what is in hand then has 5 s to end."""
+        async with anyio.create_task_group() as tasks:
+            for listener in (one for several in self._listeners.values() for one in several):
+                for _ in range(listener.subscription.concurrency):
+                    tasks.start_soon(self._work, listener)
+            for relay in self._relays:
+                tasks.start_soon(relay.run)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._stopping = True
+                for scope in self._in_hand:
+                    scope.deadline = anyio.current_time() + STOP_SECONDS_MAX
+
+    def troubles(self) -> Sequence[str]:
+        """Return what keeps messages from flowing."""
+        return [*self._troubles.values(), *(t for relay in self._relays for t in relay.troubles())]
+
+    def _listen(self, subscription: Subscription, topic: str) -> None:
+        listeners = self._listeners.setdefault(topic, [])
+        if any(one.subscription.group == subscription.group for one in listeners):
+            raise ValueError(f"group {subscription.group} listens to {topic} already")
+        listeners.append(_Listener(subscription, topic, TopicQueue(self._queue_messages_max)))
+
+    async def _accept(self, message: Message, acknowledge: Callable[[], None]) -> None:
+        """Queue a message for every group; ``acknowledge`` is called when the last is done."""
+        listeners = self._listeners.get(message.topic, [])
+        remaining = len(listeners)
+        if not remaining:
+            acknowledge()
+
+        def one_group_done() -> None:
+            nonlocal remaining
+            remaining -= 1
+            if remaining == 0:
+                acknowledge()
+
+        for listener in listeners:
+            await listener.queue.put(Entry(message, one_group_done))
+
+    async def _work(self, listener: _Listener) -> None:
+        while not self._stopping:
+            entries = await listener.queue.take(listener.subscription.batch_max)
+            with anyio.CancelScope(shield=True) as scope:
+                self._in_hand.add(scope)
+                try:
+                    await self._deliver(listener, entries)
+                finally:
+                    self._in_hand.discard(scope)
+
+    async def _deliver(self, listener: _Listener, entries: Sequence[Entry]) -> None:
+        group, topic = listener.subscription.group, listener.topic
+        messages = [entry.message for entry in entries]
+        delivery = Delivery(
+            group, messages, entries[0].attempt, EventProgress(group, messages, self._platform)
+        )
+        try:
+            with HANDLER_SECONDS.labels(topic, group).time():
+                await listener.subscription.consumer.handle(delivery)
+        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
+            await self._failed(listener, entries, delivery, fault)
+        else:
+            self._finished(listener, entries, "handled")
+
+    async def _failed(
+        self, listener: _Listener, entries: Sequence[Entry], delivery: Delivery, fault: Exception
+    ) -> None:
+        self._report(delivery, fault)
+        if verdict(fault, len(entries), delivery.attempt) is Verdict.SET_ASIDE:
+            now = self._platform.clock.now()
+            cause = dead_letter_cause(
+                fault, delivery.messages[0], delivery.group, delivery.attempt, now
+            )
+            try:
+                await listener.subscription.consumer.set_aside(delivery, cause)
+            except Unavailable as trouble:
+                self._report(delivery, trouble)
+                self._again_later(listener, entries, trouble)
+            else:
+                DEAD_LETTERS.labels(listener.topic, delivery.group).inc()
+                self._finished(listener, entries, "set_aside")
+        else:
+            self._again_later(listener, entries, fault)
+
+    def _finished(self, listener: _Listener, entries: Sequence[Entry], outcome: str) -> None:
+        group = listener.subscription.group
+        TRANSPORT_MESSAGES.labels(listener.topic, group, outcome).inc(len(entries))
+        self._troubles.pop((group, listener.topic), None)
+        listener.queue.done(entries)
+
+    def _again_later(self, listener: _Listener, entries: Sequence[Entry], fault: Exception) -> None:
+        group, attempt = listener.subscription.group, entries[0].attempt
+        TRANSPORT_MESSAGES.labels(listener.topic, group, "again_later").inc(len(entries))
+        if isinstance(fault, Unavailable):
+            self._troubles[group, listener.topic] = f"{group} on {listener.topic}: {fault}"
+        pause = pause_seconds(attempt, self._platform.random)
+        listener.queue.put_back(entries, anyio.current_time() + pause)
+
+    def _report(self, delivery: Delivery, fault: Exception) -> None:
+        first = delivery.messages[0]
+        may_heal = isinstance(fault, Unavailable)
+        self._logger.warning(
+            "delivery_failed",
+            group=delivery.group,
+            event_type=first.topic,
+            event_id=first.event_id,
+            correlation_id=first.headers.get(Header.CORRELATION_ID),
+            batch_id=first.key.decode(errors="replace"),
+            messages=len(delivery.messages),
+            attempt=delivery.attempt,
+            error=f"{type(fault).__name__}: {fault}",
+            exc_info=None if may_heal else fault,
+        )

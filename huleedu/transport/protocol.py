@@ -1,0 +1,92 @@
+"""What a transport promises, whichever it is.
+
+At-least-once delivery, in order per topic and key, once per consumer group; a consumer that keeps
+its progress beside its state makes of it exactly one effect.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from huleedu.core.message import Message
+from huleedu.store.database import Database
+
+
+class Progress(Protocol):
+    """The transport's note of what a group has handled, to be kept in the group's own store."""
+
+    def advance(self, connection: sqlite3.Connection) -> Sequence[Message]:
+        """Note this delivery as handled, in the transaction of its effects.
+
+        Returns the messages that were not handled before, in order.
+        Raises ``Superseded`` when another process went on meanwhile.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A micro-batch for one group: messages of one topic, in order per key."""
+
+    group: str
+    messages: Sequence[Message]
+    attempt: int
+    """1 at first; counts up when the delivery is repeated after a failure."""
+    progress: Progress
+
+
+class Consumer(Protocol):
+    """Someone who listens on behalf of a group."""
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Handle the messages; returning acknowledges all of them.
+
+        Raising brings them again: one by one after any failure of several, later and later for
+        what may heal; what is wrong in itself goes to ``set_aside``.
+        """
+        ...
+
+    async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
+        """Make dead letters of the messages, durably, with the cause in these headers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a group hears, and how much of it at once."""
+
+    group: str
+    topics: Sequence[str]
+    consumer: Consumer
+    batch_max: int = 500
+    """Messages in one delivery at most."""
+    concurrency: int = 1
+    """Deliveries of one topic under way at once, never two with the same key."""
+
+
+class Transport(Protocol):
+    """A way for modules to speak and to listen."""
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Attach a group.  Every group attaches before ``run``."""
+        ...
+
+    def relay(self, database: Database) -> None:
+        """Publish what the outbox of this store holds, in order per key, for as long as it runs."""
+        ...
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return once every message is durable: on the broker, or handled by every group.
+
+        Raises ``BrokerUnavailable`` when the outcome is unknown: publish again, under the same id.
+        """
+        ...
+
+    async def run(self) -> None:
+        """Deliver and relay until cancelled; what is being handled then is finished first."""
+        ...
+
+    def troubles(self) -> Sequence[str]:
+        """Return, for ``/readyz``, what keeps messages from flowing; empty when all is well."""
+        ...

@@ -1,0 +1,150 @@
+"""From an outbox to the embedded bus: every row until every group has handled it.
+
+A row waits for no other unless they share topic and key: each topic has a lane of its own, a lane
+hands rows over in order without waiting for their acknowledgement, and marks go to the store as
+the acknowledgements come.  The mark is the truth: what has none is published again after a crash.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from huleedu.core.clock import from_text
+from huleedu.core.errors import StoreUnavailable
+from huleedu.core.logging import create_service_logger
+from huleedu.core.message import Message
+from huleedu.core.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS, RELAY_PUBLISHED
+from huleedu.core.platform import Platform
+from huleedu.store import outbox
+from huleedu.store.database import Database
+from huleedu.transport.failures import pause_seconds
+
+T = TypeVar("T")
+
+Accept = Callable[[Message, Callable[[], None]], Awaitable[None]]
+"""Takes a message for every group; calls back when the last one has handled it."""
+
+SLICE_ROWS = 200
+UNMARKED_ROWS_MAX = 1_000  # of one lane
+GAUGE_SECONDS = 5.0
+
+
+class _Lane:
+    """One topic of the outbox."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.last_seen_id = 0
+        self.cursor = 0
+        self.grew = anyio.Event()
+        self.unmarked = anyio.Semaphore(UNMARKED_ROWS_MAX)
+
+
+class OutboxRelay:
+    """Publishes one store's outbox."""
+
+    def __init__(self, database: Database, accept: Accept, platform: Platform) -> None:
+        self._database = database
+        self._accept = accept
+        self._platform = platform
+        self._module = database.path.stem
+        self._lanes: dict[str, _Lane] = {}
+        self._acknowledged: list[tuple[_Lane, int]] = []
+        self._any_acknowledged = anyio.Event()
+        self._committed = anyio.Event()
+        self._trouble: str | None = None
+        self._logger = create_service_logger("relay")
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        self._database.after_commit(self._note_commit)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._mark_acknowledged)
+            tasks.start_soon(self._measure)
+            while True:
+                self._committed = anyio.Event()
+                await self._find_work(tasks)
+                await self._committed.wait()
+
+    def troubles(self) -> Sequence[str]:
+        """Return why rows cannot be read or marked, if so."""
+        return [] if self._trouble is None else [self._trouble]
+
+    def _note_commit(self) -> None:
+        self._committed.set()
+
+    async def _find_work(self, tasks: TaskGroup) -> None:
+        waiting = await self._until_it_works(partial(self._database.read, outbox.topics_waiting))
+        for topic, last_id in waiting.items():
+            lane = self._lanes.get(topic)
+            if lane is None:
+                lane = self._lanes[topic] = _Lane(topic)
+                tasks.start_soon(self._publish, lane)
+            if last_id > lane.last_seen_id:
+                lane.last_seen_id = last_id
+                lane.grew.set()
+
+    async def _publish(self, lane: _Lane) -> None:
+        while True:
+            lane.grew = anyio.Event()
+            while lane.cursor < lane.last_seen_id:
+                for row in await self._next_rows(lane):
+                    await lane.unmarked.acquire()
+                    lane.cursor = row.id
+                    await self._accept(row.message, partial(self._note_handled, lane, row.id))
+            await lane.grew.wait()
+
+    async def _next_rows(self, lane: _Lane) -> Sequence[outbox.OutboxRow]:
+        last_seen_id = lane.last_seen_id
+
+        def query(connection: sqlite3.Connection) -> Sequence[outbox.OutboxRow]:
+            return outbox.unsent(connection, lane.topic, lane.cursor, SLICE_ROWS)
+
+        rows = await self._until_it_works(partial(self._database.read, query))
+        if not rows:
+            lane.cursor = max(lane.cursor, last_seen_id)
+        return rows
+
+    def _note_handled(self, lane: _Lane, row_id: int) -> None:
+        self._acknowledged.append((lane, row_id))
+        self._any_acknowledged.set()
+
+    async def _mark_acknowledged(self) -> None:
+        while True:
+            await self._any_acknowledged.wait()
+            self._any_acknowledged = anyio.Event()
+            acknowledged, self._acknowledged = self._acknowledged, []
+            ids = [row_id for _, row_id in acknowledged]
+            now = self._platform.clock.now()
+            mark = partial(outbox.mark_sent, ids=ids, now=now)
+            await self._until_it_works(partial(self._database.write, mark))
+            RELAY_PUBLISHED.labels(self._module).inc(len(ids))
+            for lane, _ in acknowledged:
+                lane.unmarked.release()
+
+    async def _measure(self) -> None:
+        while True:
+            count, oldest = await self._until_it_works(partial(self._database.read, outbox.backlog))
+            OUTBOX_ROWS.labels(self._module).set(count)
+            now = self._platform.clock.now()
+            age = 0.0 if oldest is None else (now - from_text(oldest)).total_seconds()
+            OUTBOX_OLDEST_SECONDS.labels(self._module).set(max(0.0, age))
+            await self._platform.clock.sleep(GAUGE_SECONDS)
+
+    async def _until_it_works(self, work: Callable[[], Awaitable[T]]) -> T:
+        attempt = 1
+        while True:
+            try:
+                result = await work()
+            except StoreUnavailable as fault:
+                self._trouble = f"outbox of {self._module}: {fault}"
+                self._logger.warning("outbox_unavailable", module=self._module, error=str(fault))
+                await self._platform.clock.sleep(pause_seconds(attempt, self._platform.random))
+                attempt += 1
+            else:
+                self._trouble = None
+                return result
