@@ -1,0 +1,199 @@
+"""The spell-check phase of many batches: dispatch per essay, results, and the outcome."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from huleedu.core.clock import to_text
+from huleedu.core.enums import EssayStatus, Language
+from huleedu.core.essay_state import StateTransitionValidator
+from huleedu.core.messages import EssayProcessingInputRefV1
+from huleedu.els.decide import accepts_command, settles
+from huleedu.els.model import EssayView, Tally
+from huleedu.els.store import json_list
+
+
+class Command(msgspec.Struct, frozen=True):
+    """Check these essays of a batch, in this attempt."""
+
+    batch_id: str
+    essay_ids: Sequence[str]
+    language: Language
+    attempt: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a checker answered about one essay; ``attempt`` is None from a foreign one."""
+
+    batch_id: str
+    essay_id: str
+    status: EssayStatus
+    attempt: int | None
+    corrected_storage_id: str | None
+    log_storage_id: str | None
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """An essay whose check is to be requested."""
+
+    batch_id: str
+    essay_id: str
+    text_storage_id: str
+    language: Language
+    attempt: int
+
+
+class Conclusion(msgspec.Struct, frozen=True):
+    """A phase that is over, for all essays of the batch, in the order of registration."""
+
+    batch_id: str
+    attempt: int
+    processed: Sequence[EssayProcessingInputRefV1]
+    failed_essay_ids: Sequence[str]
+
+    @property
+    def tally(self) -> Tally:
+        """How many went well and how many did not."""
+        return Tally(len(self.processed), len(self.failed_essay_ids))
+
+
+class Phases:
+    """Moves essays through the phase, in the transaction that ``connection`` is in."""
+
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        self._connection = connection
+        self._at = to_text(now)
+
+    def attempt_of(self, batch_id: str) -> int | None:
+        """Return the current attempt of a ready batch (0 before the first), or None."""
+        row = self._connection.execute(
+            "SELECT attempt FROM batch WHERE batch_id = ? AND ready_at IS NOT NULL", (batch_id,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def start(self, command: Command, current_attempt: int) -> Sequence[Dispatch] | None:
+        """Move the commanded essays to awaiting_spellcheck; None when the command is no new one.
+
+        Essays whose status does not allow it stay as they are and are not dispatched.
+        """
+        if not accepts_command(current_attempt, command.attempt):
+            return None
+        target = EssayStatus.AWAITING_SPELLCHECK
+        moved = dict(
+            self._connection.execute(
+                "UPDATE essay SET status = ?, attempt = ?, updated_at = ?,"
+                " timeline = json_set(timeline, '$.' || ?, ?)"
+                " WHERE batch_id = ? AND essay_id IN (SELECT value FROM json_each(?))"
+                " AND status IN (SELECT value FROM json_each(?))"
+                " RETURNING essay_id, text_storage_id",
+                (
+                    target.value,
+                    command.attempt,
+                    self._at,
+                    target.value,
+                    self._at,
+                    command.batch_id,
+                    json_list(list(command.essay_ids)),
+                    json_list(
+                        [status.value for status in StateTransitionValidator.sources(target)]
+                    ),
+                ),
+            ).fetchall()
+        )
+        self._connection.execute(
+            "UPDATE batch SET attempt = ?, language = ?, pending = ?, concluded_at = NULL"
+            " WHERE batch_id = ?",
+            (command.attempt, command.language.value, len(moved), command.batch_id),
+        )
+        return [
+            Dispatch(command.batch_id, essay_id, moved[essay_id], command.language, command.attempt)
+            for essay_id in dict.fromkeys(command.essay_ids)
+            if essay_id in moved
+        ]
+
+    def essays(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], EssayView]:
+        """Return the named essays (batch id, essay id) that have a text."""
+        rows = self._connection.execute(
+            "SELECT batch_id, essay_id, status, attempt FROM json_each(?) AS pair CROSS JOIN essay"
+            " ON essay.batch_id = pair.value ->> 0 AND essay.essay_id = pair.value ->> 1",
+            (json_list(sorted(set(pairs))),),
+        )
+        return {
+            (batch_id, essay_id): EssayView(EssayStatus(status), attempt)
+            for batch_id, essay_id, status, attempt in rows
+        }
+
+    def settle(
+        self, results: Sequence[Result], essays: Mapping[tuple[str, str], EssayView]
+    ) -> tuple[frozenset[int], Sequence[str]]:
+        """Move essays by their results, the first of each counting.
+
+        Returns the indexes of the results that changed nothing, and the batches that changed.
+        """
+        settled: dict[tuple[str, str], Result] = {}
+        skipped: set[int] = set()
+        for index, result in enumerate(results):
+            pair = (result.batch_id, result.essay_id)
+            if pair in settled or not settles(essays[pair], result.status, result.attempt):
+                skipped.add(index)
+            else:
+                settled[pair] = result
+        self._connection.executemany(
+            "UPDATE essay SET status = ?, corrected_storage_id = ?, log_storage_id = ?,"
+            " updated_at = ?, timeline = json_set(timeline, '$.' || ?, ?)"
+            " WHERE batch_id = ? AND essay_id = ?",
+            [
+                (
+                    result.status.value,
+                    result.corrected_storage_id,
+                    result.log_storage_id,
+                    self._at,
+                    result.status.value,
+                    self._at,
+                    result.batch_id,
+                    result.essay_id,
+                )
+                for result in settled.values()
+            ],
+        )
+        self._connection.executemany(
+            "UPDATE batch SET pending = pending - 1 WHERE batch_id = ?",
+            [(result.batch_id,) for result in settled.values()],
+        )
+        return frozenset(skipped), list(
+            dict.fromkeys(result.batch_id for result in settled.values())
+        )
+
+    def conclude(self, batch_ids: Sequence[str]) -> Sequence[Conclusion]:
+        """Close the phase of those batches that wait for no result; each is closed once."""
+        closed = self._connection.execute(
+            "UPDATE batch SET concluded_at = ? WHERE pending = 0 AND attempt > 0"
+            " AND concluded_at IS NULL AND batch_id IN (SELECT value FROM json_each(?))"
+            " RETURNING batch_id, attempt",
+            (self._at, json_list(list(batch_ids))),
+        ).fetchall()
+        return [self._conclusion(batch_id, attempt) for batch_id, attempt in sorted(closed)]
+
+    def _conclusion(self, batch_id: str, attempt: int) -> Conclusion:
+        processed: list[EssayProcessingInputRefV1] = []
+        failed: list[str] = []
+        for essay_id, corrected_storage_id, student_name in self._connection.execute(
+            "SELECT slot.value, essay.corrected_storage_id, essay.student_name"
+            " FROM batch JOIN json_each(batch.essay_ids) AS slot"
+            " LEFT JOIN essay ON essay.batch_id = batch.batch_id AND essay.essay_id = slot.value"
+            " AND essay.status = ? WHERE batch.batch_id = ? ORDER BY slot.key",
+            (EssayStatus.SPELLCHECKED_SUCCESS.value, batch_id),
+        ):
+            if corrected_storage_id is None:
+                failed.append(essay_id)
+            else:
+                processed.append(
+                    EssayProcessingInputRefV1(
+                        essay_id=essay_id,
+                        text_storage_id=corrected_storage_id,
+                        student_name=student_name,
+                    )
+                )
+        return Conclusion(batch_id, attempt, processed, failed)

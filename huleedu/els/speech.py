@@ -1,0 +1,110 @@
+"""The events that ELS says, built from its decisions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from huleedu.core.enums import EssayStatus, ProcessingEvent, ProcessingStage
+from huleedu.core.ids import derived_event_id
+from huleedu.core.message import Header, Message, event_message
+from huleedu.core.messages import (
+    BatchEssaysReady,
+    ELSBatchPhaseOutcomeV1,
+    EssayContentRefused,
+    EssayLifecycleSpellcheckRequestV1,
+    EssayProcessingInputRefV1,
+    EventData,
+    batch_reference,
+    essay_reference,
+    metadata_of,
+)
+from huleedu.els.model import Refusal
+from huleedu.els.phases import Conclusion, Dispatch
+
+SOURCE_SERVICE = "essay-lifecycle-service"
+
+
+def batch_essays_ready(
+    batch_id: str,
+    texts: Sequence[EssayProcessingInputRefV1],
+    correlation_id: str | None,
+    at: datetime,
+) -> Message:
+    """Every essay of the batch has its text."""
+    event = ProcessingEvent.BATCH_ESSAYS_READY
+    batch = batch_reference(batch_id)
+    data = BatchEssaysReady(
+        batch_id=batch_id,
+        ready_essay_ids=[text.essay_id for text in texts],
+        total_count=len(texts),
+        batch_entity=batch,
+        metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
+        ready_essays=list(texts),
+    )
+    return _message(event, data, [batch_id], correlation_id, at)
+
+
+def essay_content_refused(refusal: Refusal, correlation_id: str | None, at: datetime) -> Message:
+    """The batch cannot take this text."""
+    event = ProcessingEvent.ESSAY_CONTENT_REFUSED
+    essay = essay_reference(refusal.batch_id, refusal.essay_id)
+    data = EssayContentRefused(
+        batch_id=refusal.batch_id,
+        essay_id=refusal.essay_id,
+        storage_id=refusal.storage_id,
+        reason=refusal.reason,
+        metadata=metadata_of(essay, event, at, ProcessingStage.FAILED),
+    )
+    cause = [refusal.batch_id, refusal.essay_id, refusal.storage_id, refusal.reason.value]
+    return _message(event, data, cause, correlation_id, at)
+
+
+def spellcheck_requested(dispatch: Dispatch, correlation_id: str | None, at: datetime) -> Message:
+    """This essay is to be checked."""
+    event = ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED
+    essay = essay_reference(dispatch.batch_id, dispatch.essay_id)
+    data = EssayLifecycleSpellcheckRequestV1(
+        entity_ref=essay,
+        timestamp=at,
+        status=EssayStatus.AWAITING_SPELLCHECK,
+        system_metadata=metadata_of(essay, event, at, ProcessingStage.PENDING),
+        text_storage_id=dispatch.text_storage_id,
+        language=dispatch.language,
+    )
+    cause = [dispatch.batch_id, dispatch.essay_id]
+    return _message(event, data, cause, correlation_id, at, dispatch.attempt)
+
+
+def phase_concluded(conclusion: Conclusion, correlation_id: str | None, at: datetime) -> Message:
+    """The phase is over for all essays of the batch."""
+    event = ProcessingEvent.BATCH_PHASE_CONCLUDED
+    batch = batch_reference(conclusion.batch_id)
+    data = ELSBatchPhaseOutcomeV1(
+        entity_ref=batch,
+        timestamp=at,
+        phase_status=conclusion.tally.phase_status,
+        processed_essays=list(conclusion.processed),
+        failed_essay_ids=list(conclusion.failed_essay_ids),
+        system_metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
+    )
+    return _message(event, data, [conclusion.batch_id], correlation_id, at, conclusion.attempt)
+
+
+def _message(
+    event: ProcessingEvent,
+    data: EventData,
+    cause: Sequence[str],
+    correlation_id: str | None,
+    at: datetime,
+    attempt: int | None = None,
+) -> Message:
+    repeat = [] if attempt is None else [str(attempt)]
+    return event_message(
+        event,
+        data,
+        event_id=derived_event_id(event.value, *cause, *repeat),
+        at=at,
+        source_service=SOURCE_SERVICE,
+        correlation_id=None if correlation_id is None else UUID(correlation_id),
+        headers=None if attempt is None else {Header.ATTEMPT: str(attempt)},
+    )

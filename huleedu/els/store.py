@@ -1,0 +1,71 @@
+"""The tables of ELS.
+
+``batch`` has one row a batch, also for one whose texts came before its registration.  ``essay``
+has one row for each text that was kept; a registered essay without a text is only in
+``batch.essay_ids``, so that a registration costs one row.
+"""
+
+import json
+import sqlite3
+
+from sqlite_utils import Database as SchemaDatabase
+
+from huleedu.store.handled import handled_migrations
+from huleedu.store.migrations import Migrations
+from huleedu.store.outbox import outbox_migrations
+
+els_migrations = Migrations("els")
+
+MIGRATIONS = (els_migrations, outbox_migrations, handled_migrations)
+
+
+@els_migrations()
+def create_batch_and_essay(database: SchemaDatabase) -> None:
+    """Readiness, essay state and the spell-check phase."""
+    database.conn.execute("""
+        CREATE TABLE batch (
+            batch_id TEXT PRIMARY KEY,
+            correlation_id TEXT,
+            essay_ids TEXT,           -- JSON array in the order of registration; NULL until then
+            filled INTEGER NOT NULL DEFAULT 0,
+            registered_at TEXT,
+            ready_at TEXT,
+            attempt INTEGER NOT NULL DEFAULT 0,
+            language TEXT,
+            pending INTEGER NOT NULL DEFAULT 0,  -- essays of this attempt without a result
+            concluded_at TEXT
+        ) STRICT, WITHOUT ROWID""")
+    database.conn.execute("CREATE INDEX batch_open ON batch (batch_id) WHERE ready_at IS NULL")
+    database.conn.execute("""
+        CREATE TABLE essay (
+            batch_id TEXT NOT NULL,
+            essay_id TEXT NOT NULL,
+            status TEXT NOT NULL,
+            attempt INTEGER NOT NULL DEFAULT 0,
+            text_storage_id TEXT NOT NULL,
+            corrected_storage_id TEXT,
+            log_storage_id TEXT,
+            student_name TEXT,
+            student_email TEXT,
+            file_name TEXT,
+            timeline TEXT NOT NULL,   -- JSON object: status → when it was reached
+            updated_at TEXT NOT NULL,
+            PRIMARY KEY (batch_id, essay_id)
+        ) STRICT, WITHOUT ROWID""")
+    database.conn.execute("CREATE INDEX essay_by_id ON essay (essay_id)")
+
+
+def json_list(values: object) -> str:
+    """Return a JSON array to be bound to a ``json_each(?)``."""
+    return json.dumps(values, separators=(",", ":"))
+
+
+def correlation_ids(connection: sqlite3.Connection, batch_ids: list[str]) -> dict[str, str | None]:
+    """Return each batch's correlation id, where it is known."""
+    return dict(
+        connection.execute(
+            "SELECT batch_id, correlation_id FROM batch"
+            " WHERE batch_id IN (SELECT value FROM json_each(?))",
+            (json_list(batch_ids),),
+        )
+    )

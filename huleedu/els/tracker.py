@@ -1,0 +1,173 @@
+"""Readiness of many batches at once: load what a fetch names, decide, write it back."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from huleedu.core.clock import to_text
+from huleedu.core.enums import EssayStatus
+from huleedu.core.messages import EssayProcessingInputRefV1
+from huleedu.els.decide import register, take
+from huleedu.els.model import BatchView, Content, ReadinessDecision, Registration
+from huleedu.els.store import json_list
+
+
+class BatchEssayTracker:
+    """Counts the essays of every batch, in the transaction that ``connection`` is in."""
+
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        self._connection = connection
+        self._at = to_text(now)
+
+    def register_batch(
+        self, registrations: Sequence[Registration], correlation_ids: Mapping[str, str | None]
+    ) -> Sequence[ReadinessDecision]:
+        """Open batches; returns what follows for each that was not registered before."""
+        first = {registration.batch_id: registration for registration in reversed(registrations)}
+        views = self._views(first, all_slots=True)
+        decisions = [
+            register(views[batch_id], registration)
+            for batch_id, registration in first.items()
+            if views[batch_id].registered is None
+        ]
+        self._connection.executemany(
+            "INSERT INTO batch (batch_id, correlation_id, essay_ids, filled, registered_at,"
+            " ready_at) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET correlation_id = excluded.correlation_id,"
+            " essay_ids = excluded.essay_ids, filled = excluded.filled,"
+            " registered_at = excluded.registered_at, ready_at = excluded.ready_at",
+            [
+                (
+                    decision.view.batch_id,
+                    correlation_ids.get(decision.view.batch_id),
+                    json_list(list(first[decision.view.batch_id].essay_ids)),
+                    decision.view.filled,
+                    self._at,
+                    self._at if decision.view.ready else None,
+                )
+                for decision in decisions
+            ],
+        )
+        self._connection.executemany(
+            "DELETE FROM essay WHERE batch_id = ? AND essay_id = ?",
+            [(d.view.batch_id, essay_id) for d in decisions for essay_id in d.dropped],
+        )
+        return decisions
+
+    def mark_essay_ready(self, contents: Sequence[Content]) -> Sequence[ReadinessDecision]:
+        """Take texts; returns what follows for each batch that they name."""
+        by_batch: dict[str, list[Content]] = {}
+        for content in contents:
+            by_batch.setdefault(content.batch_id, []).append(content)
+        views = self._views(by_batch, named=contents)
+        decisions = [take(views[batch_id], several) for batch_id, several in by_batch.items()]
+        self._connection.executemany(
+            "INSERT INTO batch (batch_id, filled, ready_at) VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET filled = excluded.filled,"
+            " ready_at = coalesce(ready_at, excluded.ready_at)",
+            [
+                (d.view.batch_id, d.view.filled, self._at if d.view.ready else None)
+                for d in decisions
+                if d.kept
+            ],
+        )
+        self._keep(decisions)
+        return decisions
+
+    def texts(self, batch_ids: Sequence[str]) -> Mapping[str, Sequence[EssayProcessingInputRefV1]]:
+        """Return the essays of batches with their texts, in the order of registration."""
+        rows = self._connection.execute(
+            "SELECT batch.batch_id, essay.essay_id, essay.text_storage_id, essay.student_name"
+            " FROM json_each(?) AS wanted JOIN batch ON batch.batch_id = wanted.value"
+            " JOIN json_each(batch.essay_ids) AS slot"
+            " JOIN essay ON essay.batch_id = batch.batch_id AND essay.essay_id = slot.value"
+            " ORDER BY wanted.key, slot.key",
+            (json_list(batch_ids),),
+        )
+        texts: dict[str, list[EssayProcessingInputRefV1]] = {batch: [] for batch in batch_ids}
+        for batch_id, essay_id, storage_id, student_name in rows:
+            texts[batch_id].append(
+                EssayProcessingInputRefV1(
+                    essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
+                )
+            )
+        return texts
+
+    def _keep(self, decisions: Sequence[ReadinessDecision]) -> None:
+        status = EssayStatus.READY_FOR_PROCESSING.value
+        timeline = json.dumps({status: self._at})
+        self._connection.executemany(
+            "INSERT INTO essay (batch_id, essay_id, status, text_storage_id, student_name,"
+            " student_email, file_name, timeline, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET text_storage_id = excluded.text_storage_id,"
+            " student_name = excluded.student_name, student_email = excluded.student_email,"
+            " file_name = excluded.file_name, updated_at = excluded.updated_at",
+            [
+                (
+                    decision.view.batch_id,
+                    essay_id,
+                    status,
+                    text.storage_id,
+                    text.student_name,
+                    text.student_email,
+                    text.file_name,
+                    timeline,
+                    self._at,
+                )
+                for decision in decisions
+                for essay_id, text in decision.kept.items()
+            ],
+        )
+
+    def _views(
+        self,
+        batch_ids: Iterable[str],
+        named: Sequence[Content] = (),
+        *,
+        all_slots: bool = False,
+    ) -> Mapping[str, BatchView]:
+        wanted = list(batch_ids)
+        slots = self._all_slots(wanted) if all_slots else self._named_slots(named)
+        views = {batch_id: BatchView(batch_id=batch_id, slots=slots.get(batch_id, {}))
+                 for batch_id in wanted}  # fmt: skip
+        for batch_id, essay_ids, filled, ready_at in self._connection.execute(
+            "SELECT batch_id, essay_ids, filled, ready_at FROM batch"
+            " WHERE batch_id IN (SELECT value FROM json_each(?))",
+            (json_list(wanted),),
+        ):
+            views[batch_id] = BatchView(
+                batch_id=batch_id,
+                registered=None if essay_ids is None else frozenset(json.loads(essay_ids)),
+                filled=filled,
+                ready=ready_at is not None,
+                slots=slots.get(batch_id, {}),
+            )
+        return views
+
+    def _all_slots(self, batch_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        return _nested(
+            self._connection.execute(
+                "SELECT batch_id, essay_id, text_storage_id FROM essay"
+                " WHERE batch_id IN (SELECT value FROM json_each(?))",
+                (json_list(batch_ids),),
+            )
+        )
+
+    def _named_slots(self, contents: Sequence[Content]) -> Mapping[str, Mapping[str, str]]:
+        pairs = {(content.batch_id, content.essay_id) for content in contents}
+        return _nested(
+            self._connection.execute(
+                "SELECT batch_id, essay_id, text_storage_id"
+                " FROM json_each(?) AS pair CROSS JOIN essay"
+                " ON essay.batch_id = pair.value ->> 0 AND essay.essay_id = pair.value ->> 1",
+                (json_list(list(pairs)),),
+            )
+        )
+
+
+def _nested(rows: Iterable[tuple[str, str, str]]) -> Mapping[str, Mapping[str, str]]:
+    nested: dict[str, dict[str, str]] = {}
+    for batch_id, essay_id, storage_id in rows:
+        nested.setdefault(batch_id, {})[essay_id] = storage_id
+    return nested

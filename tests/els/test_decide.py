@@ -1,0 +1,132 @@
+"""Readiness and essay state, against the plainest model of what they should do."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huleedu.core.enums import EssayStatus, RefusalReason
+from huleedu.els.decide import accepts_command, register, settles, take
+from huleedu.els.model import BatchView, Content, EssayView, ReadinessDecision, Registration, Text
+
+BATCH = "b"
+ESSAYS = ("e1", "e2", "e3")
+REGISTRATION = Registration(BATCH, ESSAYS)
+
+
+def content(essay_id: str, storage_id: str = "s") -> Content:
+    return Content(BATCH, essay_id, Text(storage_id))
+
+
+def decide(view: BatchView, heard: Registration | Content) -> ReadinessDecision:
+    return register(view, heard) if isinstance(heard, Registration) else take(view, [heard])
+
+
+def said_by(heard: list[Registration | Content]) -> tuple[BatchView, list[ReadinessDecision]]:
+    view, decisions = BatchView(batch_id=BATCH), []
+    for one in heard:
+        decision = decide(view, one)
+        view = decision.view
+        decisions.append(decision)
+    return view, decisions
+
+
+messages = st.one_of(
+    st.just(REGISTRATION),
+    st.builds(content, st.sampled_from([*ESSAYS, "stranger"]), st.sampled_from(["s", "t"])),
+)
+
+
+@given(
+    st.permutations([REGISTRATION, *(content(essay) for essay in ESSAYS)]),
+    st.lists(messages),
+    st.lists(messages),
+)
+def test_a_batch_that_has_its_essays_is_announced_exactly_once(
+    once_each: list[Registration | Content],
+    before: list[Registration | Content],
+    after: list[Registration | Content],
+) -> None:
+    """Whatever comes before, after and in which order."""
+    view, decisions = said_by([*before, *once_each, *after])
+
+    assert sum(decision.became_ready for decision in decisions) == 1
+    assert view.ready
+    assert set(view.slots) == set(ESSAYS)
+
+
+@given(st.lists(messages))
+def test_readiness_agrees_with_a_model_that_only_remembers_what_it_heard(
+    heard: list[Registration | Content],
+) -> None:
+    """A slot holds the last text heard before the batch was complete."""
+    known, texts, ready = False, dict[str, str](), False
+    for one in heard:
+        if isinstance(one, Registration):
+            known = True
+            texts = {essay: text for essay, text in texts.items() if essay in ESSAYS}
+        elif not ready and (not known or one.essay_id in ESSAYS):
+            texts[one.essay_id] = one.text.storage_id
+        ready = ready or (known and set(texts) == set(ESSAYS))
+
+    view, decisions = said_by(heard)
+
+    assert (view.registered is not None, dict(view.slots), view.ready) == (known, texts, ready)
+    assert sum(decision.became_ready for decision in decisions) == ready
+
+
+@given(st.lists(messages))
+def test_every_text_is_kept_or_refused_or_already_there(
+    heard: list[Registration | Content],
+) -> None:
+    """No text disappears without a word."""
+    view = BatchView(batch_id=BATCH)
+    for one in heard:
+        decision = decide(view, one)
+        if isinstance(one, Content):
+            kept = one.essay_id in decision.kept
+            refused = [refusal.essay_id for refusal in decision.refused] == [one.essay_id]
+            there = view.slots.get(one.essay_id) == one.text.storage_id
+            assert [kept, refused, there].count(True) == 1
+        view = decision.view
+
+
+def test_a_text_for_a_ready_batch_is_refused_with_its_reason() -> None:
+    """Other content after the batch is ready does not slip in."""
+    view, _ = said_by([REGISTRATION, *(content(essay) for essay in ESSAYS)])
+
+    decision = take(view, [content("e1", "other"), content("e9")])
+
+    assert [refusal.reason for refusal in decision.refused] == [
+        RefusalReason.BATCH_READY,
+        RefusalReason.NOT_REGISTERED,
+    ]
+    assert decision.kept == {}
+
+
+def test_an_early_text_of_another_essay_is_refused_when_the_registration_comes() -> None:
+    """It is told, not silently dropped."""
+    view, _ = said_by([content("stranger")])
+
+    decision = register(view, REGISTRATION)
+
+    assert [(r.essay_id, r.reason) for r in decision.refused] == [
+        ("stranger", RefusalReason.NOT_REGISTERED)
+    ]
+    assert decision.dropped == ["stranger"]
+
+
+@given(st.integers(0, 3), st.integers(1, 4))
+def test_only_a_newer_attempt_opens_the_phase_again(current: int, commanded: int) -> None:
+    """A repeated command changes nothing."""
+    assert accepts_command(current, commanded) == (commanded > current)
+
+
+@given(st.sampled_from(EssayStatus), st.integers(1, 3), st.sampled_from([None, 1, 2, 3]))
+def test_a_result_counts_for_its_own_attempt_and_while_the_essay_waits(
+    status: EssayStatus, attempt: int, result_attempt: int | None
+) -> None:
+    """One of another attempt changes nothing; one without an attempt means the current one."""
+    waits = status in (EssayStatus.AWAITING_SPELLCHECK, EssayStatus.SPELLCHECKING_IN_PROGRESS)
+
+    moved = settles(EssayView(status, attempt), EssayStatus.SPELLCHECKED_SUCCESS, result_attempt)
+
+    assert moved == (waits and result_attempt in (None, attempt))
