@@ -12,11 +12,12 @@
     │   ├── StoreUnavailable    disk full, read-only, or locked for too long
     │   ├── BrokerUnavailable   the outcome of a publish is unknown
     │   └── PeerUnavailable     another role of ours does not answer
-    └── Misconfigured       the operator is wrong; the program does not start
+    ├── Misconfigured       the operator is wrong; the program does not start
+    └── TaskDied            a task that must run for ever ended; the program ends
 
 Anything else that is raised is a bug of ours.  HTTP: 4xx, 503 with Retry-After, never starts, 500.
-Command line: exit code 1, 75, 2, 70.  Consumers: dead letter, retry with growing pauses, never
-starts, a few retries and then dead letter.
+Command line: exit code 1, 75, 2, 70 (a dead task too).  Consumers: dead letter, retry with growing
+pauses, never starts, a few retries and then dead letter.
 """
 
 from typing import ClassVar
@@ -29,6 +30,11 @@ class HuleEduError(Exception):
 
     code: ClassVar[ErrorCode] = ErrorCode.UNKNOWN_ERROR
     exit_code: ClassVar[int] = 70
+
+    def __init__(self, *message: object, retry_after_seconds: float | None = None) -> None:
+        super().__init__(*message)
+        self.retry_after_seconds = retry_after_seconds
+        """When the same may be tried again; None: no promise.  Over HTTP it is Retry-After."""
 
 
 class Rejected(HuleEduError):
@@ -82,3 +88,7 @@ class Misconfigured(HuleEduError):
 
     code = ErrorCode.CONFIGURATION_ERROR
     exit_code = 2
+
+
+class TaskDied(HuleEduError):
+    """A background task ended though it must run for as long as the process does."""
