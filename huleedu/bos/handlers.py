@@ -1,0 +1,218 @@
+"""What BOS hears: one transaction for each fetch, decided batch by batch."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from huleedu.bos.decide import counts_for, decide
+from huleedu.bos.model import (
+    Batch,
+    Decision,
+    EssaysReady,
+    Fact,
+    PhaseConcluded,
+    ReadinessTimedOut,
+    ResultsCounted,
+)
+from huleedu.bos.registration import SOURCE_SERVICE
+from huleedu.bos.repository import BatchRepositoryProtocol, FirstResult
+from huleedu.bos.store import SqliteBatchRepository
+from huleedu.core.enums import EssayStatus, ProcessingEvent
+from huleedu.core.errors import MalformedMessage, NotFound, Rejected
+from huleedu.core.ids import derived_event_id
+from huleedu.core.logging import create_service_logger, log_event_processing
+from huleedu.core.message import Header, Message, event_message
+from huleedu.core.messages import (
+    SPELLCHECK_PHASE,
+    BatchEssaysReady,
+    BatchReadinessTimeout,
+    BatchServiceSpellcheckInitiateCommandDataV1,
+    ELSBatchPhaseOutcomeV1,
+    SpellcheckResultDataV1,
+    batch_reference,
+)
+from huleedu.core.platform import Platform
+from huleedu.core.settings import Settings
+from huleedu.core.topics import topic_name
+from huleedu.store.database import Database
+from huleedu.transport.consumer import Heard, StoreConsumer
+from huleedu.transport.protocol import Subscription
+
+HEARD = (
+    ProcessingEvent.BATCH_ESSAYS_READY,
+    ProcessingEvent.BATCH_READINESS_TIMEOUT,
+    ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED,
+    ProcessingEvent.BATCH_PHASE_CONCLUDED,
+)
+
+_logger = create_service_logger("bos")
+
+
+class UnknownBatch(NotFound):
+    """The batch that a message is about was never registered here."""
+
+
+class ReferencesMissing(Rejected):
+    """The readiness of a batch names essays, but not where their texts are."""
+
+
+def subscriptions(
+    database: Database, platform: Platform, settings: Settings
+) -> Sequence[Subscription]:
+    """Return what BOS hears, as its consumer group."""
+    group = settings.bos.consumer_group
+    assert group is not None, "BOS has a consumer group by default"
+    consumer = StoreConsumer(database, apply, platform, "bos")
+    return [Subscription(group, [topic_name(event) for event in HEARD], consumer)]
+
+
+def apply(
+    connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
+) -> Sequence[Message]:
+    """Change the batches by what was heard and return the commands that follow.
+
+    Raises ``UnknownBatch``, ``ReferencesMissing``, ``NotAnOutcome``, ``UnknownAttempt``,
+    ``MalformedMessage``: then nothing of the fetch may be kept.
+    """
+    repository = SqliteBatchRepository(connection)
+    before = _load(repository, heard)
+    after = dict(before)
+    said: list[Message] = []
+    for one, fact in _facts(repository, before, heard):
+        decision = decide(after[one.batch_id], fact, now)
+        after[one.batch_id] = decision.batch
+        _log(one, decision)
+        if decision.to_spellcheck:
+            said.append(_command(one, decision, now))
+    repository.save_processing_pipeline_state(
+        batch for batch_id, batch in after.items() if batch is not before[batch_id]
+    )
+    return said
+
+
+def _load(repository: BatchRepositoryProtocol, heard: Sequence[Heard]) -> Mapping[str, Batch]:
+    batches = repository.load_batches({one.batch_id for one in heard})
+    for one in heard:
+        if one.batch_id not in batches:
+            raise UnknownBatch(
+                f"{one.event.value} {one.envelope.event_id} is about batch {one.batch_id!r}, "
+                "which was never registered here"
+            )
+    return batches
+
+
+def _facts(
+    repository: BatchRepositoryProtocol, batches: Mapping[str, Batch], heard: Sequence[Heard]
+) -> Iterable[tuple[Heard, Fact]]:
+    """Yield the facts in order; the results of a batch as one, where its last one stands."""
+    counted = _count_results(repository, batches, heard)
+    last_result = {
+        one.batch_id: one for one in heard if isinstance(one.data, SpellcheckResultDataV1)
+    }
+    for one in heard:
+        data = one.data
+        if isinstance(data, SpellcheckResultDataV1):
+            if last_result[one.batch_id] is one and one.batch_id in counted:
+                yield one, counted[one.batch_id]
+        elif isinstance(data, BatchEssaysReady):
+            yield one, _essays_ready(data)
+        elif isinstance(data, ELSBatchPhaseOutcomeV1):
+            yield one, _phase_concluded(data, one.attempt)
+        elif isinstance(data, BatchReadinessTimeout):
+            yield one, ReadinessTimedOut(data.metadata.timestamp)
+        else:
+            raise TypeError(f"BOS does not listen to {one.event.value}")
+
+
+def _count_results(
+    repository: BatchRepositoryProtocol, batches: Mapping[str, Batch], heard: Sequence[Heard]
+) -> Mapping[str, ResultsCounted]:
+    results = [
+        FirstResult(
+            one.batch_id,
+            batches[one.batch_id].attempt,
+            one.data.essay_id,
+            one.data.status is EssayStatus.SPELLCHECKED_SUCCESS,
+        )
+        for one in heard
+        if isinstance(one.data, SpellcheckResultDataV1)
+        and counts_for(batches[one.batch_id], one.attempt)
+    ]
+    registered = repository.load_essay_ids({result.batch_id for result in results})
+    for result in results:
+        if result.essay_id not in registered[result.batch_id]:
+            raise MalformedMessage(
+                f"a result of essay {result.essay_id!r}, which batch {result.batch_id} has not"
+            )
+    return repository.count_first_results(results)
+
+
+def _essays_ready(data: BatchEssaysReady) -> EssaysReady:
+    if data.ready_essays is None and data.ready_essay_ids:
+        raise ReferencesMissing(
+            f"the readiness of batch {data.batch_id} names {len(data.ready_essay_ids)} essays "
+            "without ready_essays, so their texts cannot be found"
+        )
+    essays = data.ready_essays or []
+    if {essay.essay_id for essay in essays} != set(data.ready_essay_ids):
+        raise MalformedMessage(
+            f"the readiness of batch {data.batch_id} names other essays in ready_essays "
+            "than in ready_essay_ids"
+        )
+    return EssaysReady(essays)
+
+
+def _phase_concluded(data: ELSBatchPhaseOutcomeV1, attempt: int | None) -> PhaseConcluded:
+    if data.phase != SPELLCHECK_PHASE:
+        raise MalformedMessage(
+            f"the outcome of phase {data.phase!r} of batch {data.batch_id}; "
+            f"only {SPELLCHECK_PHASE!r} is run"
+        )
+    return PhaseConcluded(
+        attempt or 1, data.phase_status, len(data.processed_essays), len(data.failed_essay_ids)
+    )
+
+
+def _command(heard: Heard, decision: Decision, now: datetime) -> Message:
+    event = ProcessingEvent.BATCH_SPELLCHECK_INITIATE_COMMAND
+    batch = decision.batch
+    attempt = str(batch.attempt)
+    return event_message(
+        event,
+        BatchServiceSpellcheckInitiateCommandDataV1(
+            entity_ref=batch_reference(batch.batch_id),
+            timestamp=now,
+            essays_to_process=list(decision.to_spellcheck),
+            language=batch.language,
+        ),
+        event_id=derived_event_id(event.value, batch.batch_id, attempt),
+        at=now,
+        source_service=SOURCE_SERVICE,
+        correlation_id=batch.correlation_id,
+        cause=heard.message,
+        headers={Header.ATTEMPT: attempt},
+    )
+
+
+def _log(heard: Heard, decision: Decision) -> None:
+    # Told before the commit: should that fail, the repeat tells it again.
+    if decision.skipped is not None:
+        outcome = "event_skipped"
+    elif decision.to_spellcheck:
+        outcome = "spellcheck_commanded"
+    elif decision.concluded:
+        outcome = "batch_concluded"
+    else:
+        return
+    batch = decision.batch
+    log_event_processing(
+        _logger,
+        outcome,
+        event_type=heard.envelope.event_type,
+        event_id=str(heard.envelope.event_id),
+        correlation_id=str(batch.correlation_id),
+        batch_id=batch.batch_id,
+        status=batch.status.value,
+        attempt=batch.attempt,
+        reason=decision.skipped,
+    )
