@@ -1,0 +1,1 @@
+"""Uploaded files: their text, their names and which essay each of them is."""
