@@ -1,6 +1,7 @@
 """The shell around every module with a store: one delivery, one transaction, exactly one effect."""
 
 import logging
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from huleedu.core.message import Header, Message
 from huleedu.core.messages import EventData
 from huleedu.core.metrics import DEAD_LETTERS
 from huleedu.core.platform import Platform
-from huleedu.core.topics import dead_letter_topic, event_on
+from huleedu.core.topics import TOPICS, dead_letter_topic, event_on
 from huleedu.store import outbox
 from huleedu.store.database import Database
-from huleedu.transport.failures import dead_letter_cause
+from huleedu.transport.failures import dead_letter, dead_letter_cause
 from huleedu.transport.protocol import Delivery
+
+_ATTEMPT = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,16 @@ class Heard:
 
     @property
     def batch_id(self) -> str:
-        """The batch it is about; where the data does not say, the key does."""
-        return self.envelope.data.batch_id or self.message.key.decode()
+        """The batch it is about; where the data does not say, the key does.
+
+        Raises ``MalformedMessage`` when neither says.
+        """
+        named = self.envelope.data.batch_id
+        if not named and TOPICS[self.event].key == "batch_id":
+            named = _key_text(self.message)
+        if not named:
+            raise MalformedMessage(f"a message on {self.message.topic} names no batch")
+        return named
 
     @property
     def essay_id(self) -> str | None:
@@ -50,8 +61,10 @@ class Heard:
         text = self.message.headers.get(Header.ATTEMPT)
         if text is None:
             return None
-        if not text.isascii() or not text.isdigit() or int(text) < 1:
-            raise MalformedMessage(f"header attempt is {text!r}; a whole number from 1 is meant")
+        if not _ATTEMPT.fullmatch(text):
+            raise MalformedMessage(
+                f"header attempt is {text[:40]!r}; a whole number from 1 to 999999 is meant"
+            )
         return int(text)
 
 
@@ -95,7 +108,7 @@ class StoreConsumer:
 
         def work(connection: sqlite3.Connection) -> None:
             fresh = delivery.progress.advance(connection)
-            outbox.add(connection, [_dead_letter(m, cause) for m in fresh], now)
+            outbox.add(connection, [dead_letter(m, cause) for m in fresh], now)
 
         await self._database.write(work)
 
@@ -106,10 +119,10 @@ class StoreConsumer:
         dead: list[Message] = []
         for message in delivery.progress.advance(connection):
             try:
-                heard.append(_decoded(message))
+                heard.append(hear(message))
             except MalformedMessage as fault:
                 cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)
-                dead.append(_dead_letter(message, cause))
+                dead.append(dead_letter(message, cause))
                 self._report(message, delivery.group, fault)
         said = self._apply(connection, heard, now) if heard else ()
         outbox.add(connection, [*said, *dead], now)
@@ -130,23 +143,19 @@ class StoreConsumer:
         )
 
 
-def _decoded(message: Message) -> Heard:
+def hear(message: Message) -> Heard:
+    """Return the decoded message.  Raises ``MalformedMessage``."""
     envelope = decode(message.topic, message.value)
     heard = Heard(event_on(message.topic), envelope, message)
-    try:
-        _ = heard.batch_id, heard.attempt
-    except UnicodeDecodeError as error:
-        raise MalformedMessage(f"the key of a message on {message.topic} is no UTF-8") from error
+    _ = heard.batch_id, heard.attempt  # refused here, with its message, and not in the module
     return heard
 
 
-def _dead_letter(message: Message, cause: Mapping[str, str]) -> Message:
-    return Message(
-        dead_letter_topic(message.topic),
-        message.key,
-        message.value,
-        {**message.headers, Header.EVENT_ID: message.event_id, **cause},
-    )
+def _key_text(message: Message) -> str:
+    try:
+        return message.key.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(f"the key of a message on {message.topic} is no UTF-8") from error
 
 
 def _text(value: object | None) -> str | None:

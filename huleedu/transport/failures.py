@@ -1,12 +1,14 @@
 """What becomes of a delivery that failed: pure rules, the same on every transport."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, auto
 from random import Random
 
 from huleedu.core.clock import to_text
 from huleedu.core.errors import HuleEduError, Rejected, Unavailable
-from huleedu.core.message import Message
+from huleedu.core.message import Header, Message
+from huleedu.core.topics import dead_letter_topic
 
 BUG_ATTEMPTS_MAX = 5
 PAUSE_FIRST_SECONDS = 0.1
@@ -56,3 +58,13 @@ def dead_letter_cause(
         f"{_HEADER_PREFIX}failed-at": to_text(now),
         f"{_HEADER_PREFIX}origin-topic": message.topic,
     }
+
+
+def dead_letter(message: Message, cause: Mapping[str, str]) -> Message:
+    """Return the dead letter of a message: key and value as received, the cause in headers."""
+    return Message(
+        dead_letter_topic(message.topic),
+        message.key,
+        message.value,
+        {**message.headers, Header.EVENT_ID: message.event_id, **cause},
+    )

@@ -74,9 +74,10 @@ def test_fetches_in_sql_end_as_single_messages_in_the_pure_rules(
     model, in_sql = OneAtATime(), OneAtATime()
     with els_tables() as connection:
         for registered, texts in heard:
-            one: Registration | Content
-            for one in [*registered, *texts]:
-                model.hear(one)
+            for registration in registered:
+                model.hear(registration)
+            for text in texts:
+                model.hear(text)
             tracker = BatchEssayTracker(connection, AT)
             in_sql.note(list(tracker.register_batch(registered, {})))
             in_sql.note(list(tracker.mark_essay_ready(texts)))
