@@ -39,10 +39,19 @@ class SystemClock:
 
 
 def to_text(moment: datetime) -> str:
-    """Return ISO 8601 in UTC with microseconds and ``Z``: sorts as text as it does as time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return ISO 8601 in UTC with microseconds and ``Z``: sorts as text as it does as time.
+
+    Raises ``ValueError`` for a time without offset.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no offset from UTC")
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "Z"
 
 
 def from_text(text: str) -> datetime:
     """Return the moment that :func:`to_text` wrote.  Raises ``ValueError`` for anything else."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or to_text(moment) != text:
+        raise ValueError(f"{text!r} is not of the form 2026-01-12T08:00:00.000000Z")
+    return moment

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from huleedu.core.errors import MalformedMessage, TooLarge
-from huleedu.core.messages import EventData, Moment
+from huleedu.core.messages import EventData, Moment, in_utc
 from huleedu.core.topics import TOPICS, event_on
 
 SCHEMA_VERSION = 1
@@ -66,8 +66,9 @@ def decode(topic: str, value: bytes | None) -> EventEnvelope[EventData]:
     try:
         outer = _outer.decode(value)
         _check(topic, outer)
+        said_at = in_utc(outer.event_timestamp)
         data = inner.decode(outer.data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"a message on {topic} cannot be read: {error}") from error
     if _event_named_in(data) != event_on(topic).value:
         raise MalformedMessage(
@@ -76,7 +77,7 @@ def decode(topic: str, value: bytes | None) -> EventEnvelope[EventData]:
     return EventEnvelope(
         event_id=outer.event_id,
         event_type=topic,
-        event_timestamp=outer.event_timestamp,
+        event_timestamp=said_at,
         source_service=outer.source_service,
         correlation_id=outer.correlation_id,
         data_schema_uri=outer.data_schema_uri,
@@ -109,11 +110,14 @@ def envelope_of(
     source_service: str,
     correlation_id: UUID | None,
 ) -> EventEnvelope[EventData]:
-    """Return the envelope of an event that is said at this moment."""
+    """Return the envelope of an event that is said at this moment.
+
+    Raises ``ValueError`` for a moment without offset.
+    """
     return EventEnvelope(
         event_id=event_id,
         event_type=topic,
-        event_timestamp=at,
+        event_timestamp=in_utc(at),
         source_service=source_service,
         correlation_id=correlation_id,
         data=data,

@@ -5,6 +5,7 @@ of every one of its processes; it is read once, when the program starts.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from huleedu.core.messages import (
 )
 
 DEAD_LETTER_SUFFIX = ".dlq"
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka takes as a topic's name
 
 
 class Topic(NamedTuple):
@@ -75,13 +77,26 @@ _BY_CONTRACT: dict[ProcessingEvent, Topic] = {
 }
 
 
+def dead_letter_topic(topic: str) -> str:
+    """Return where the dead letters of a topic go."""
+    return topic + DEAD_LETTER_SUFFIX
+
+
 def renamed(environment: Mapping[str, str]) -> dict[ProcessingEvent, Topic]:
-    """Return the topics of a deployment.  Raises ``ValueError`` when two would share a name."""
+    """Return the topics of a deployment.
+
+    Raises ``ValueError`` for a name that Kafka does not take, and when two would share one.
+    """
     topics = {
         event: topic._replace(name=environment.get(f"KAFKA_TOPIC_{event.name}", topic.name))
         for event, topic in _BY_CONTRACT.items()
     }
-    names = [topic.name for topic in topics.values()]
+    names = [
+        name for topic in topics.values() for name in (topic.name, dead_letter_topic(topic.name))
+    ]
+    illegal = sorted(name for name in names if not _LEGAL_NAME.fullmatch(name))
+    if illegal:
+        raise ValueError(f"KAFKA_TOPIC_… gives a name that no topic can have: {illegal[0]!r}")
     shared = sorted({name for name in names if names.count(name) > 1})
     if shared:
         raise ValueError(f"KAFKA_TOPIC_… gives one name to several topics: {', '.join(shared)}")
@@ -107,8 +122,3 @@ def event_on(topic: str) -> ProcessingEvent:
         return _EVENTS[topic]
     except KeyError:
         raise ValueError(f"{topic!r} is none of our topics: {', '.join(_EVENTS)}") from None
-
-
-def dead_letter_topic(topic: str) -> str:
-    """Return where the dead letters of a topic go."""
-    return topic + DEAD_LETTER_SUFFIX

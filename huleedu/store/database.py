@@ -1,6 +1,8 @@
 """One SQLite file with a single writer whose commits are shared, and readers beside it."""
 
+import os
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,19 +11,18 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from huleedu.core.errors import StoreUnavailable
+from huleedu.core.errors import HuleEduError, StoreUnavailable
 from huleedu.core.hops import Hops
 from huleedu.store.migrations import Migrations, migrate
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 5_000
+BUSY_TIMEOUT_SECONDS = 5.0  # how long another process may hold the file's lock
 READERS_MAX = 4
 GROUP_COMMIT_MAX = 256  # requests that share one commit
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # what is said is on disk
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",  # 64 MiB, as measured for the readiness workload
@@ -43,11 +44,12 @@ _OUR_FAULTS = frozenset(
 class _Write(Generic[T]):
     """A unit of work that waits for its turn, and then its outcome."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("abandoned", "done", "error", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], T]) -> None:
         self.work = work
         self.done = False
+        self.abandoned = False
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -65,14 +67,25 @@ class Database:
     nothing of its neighbours with it.  ``read`` sees the last commit and never waits for a writer.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[Migrations], hops: Hops) -> None:
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[Migrations],
+        hops: Hops,
+        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
+    ) -> None:
         self.path = path
         self._migrations = migrations
         self._hops = hops
+        self._busy_timeout_seconds = busy_timeout_seconds
         self._waiting: deque[_Write[Any]] = deque()
         self._writing = anyio.Lock()
+        # Held in the thread: a task may be torn away from its hop, its thread goes on.
+        self._committing = threading.Lock()
         self._writer: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []
+        self._file: tuple[int, int] | None = None
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._generation = 0  # readers of an older one are not used again
         self._reading = anyio.CapacityLimiter(READERS_MAX)
         self._after_commit: list[Callable[[], None]] = []
 
@@ -82,7 +95,7 @@ class Database:
         Raises ``StoreUnavailable`` when it cannot be opened, ``Misconfigured`` for a newer schema.
         """
         async with self._writing:
-            await self._hops.thread(self._open_writer)
+            await self._hops.thread(self._open_anew)
 
     async def close(self) -> None:
         """Close every connection, after the writes that are under way."""
@@ -99,7 +112,9 @@ class Database:
 
         ``work`` runs in a thread, takes the connection, and neither begins nor commits.  What it
         raises is raised here and its changes are undone.  Raises ``StoreUnavailable`` when the
-        commit fails: then nothing of it happened.
+        commit fails: then nothing of it happened.  Cancelled before its turn, nothing happens;
+        cancelled while ``work`` runs, all of it or nothing does, and the caller does not learn
+        which.
         """
         mine = _Write(work)
         self._waiting.append(mine)
@@ -109,8 +124,7 @@ class Database:
                     await self._commit_next_group()
         finally:
             # A caller that is cancelled while it waits takes its work with it.
-            if not mine.done and mine in self._waiting:
-                self._waiting.remove(mine)
+            mine.abandoned = not mine.done
         return mine.outcome()
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -122,28 +136,43 @@ class Database:
             return await self._hops.thread(lambda: self._read(query))
 
     async def _commit_next_group(self) -> None:
-        count = min(len(self._waiting), GROUP_COMMIT_MAX)
-        group = [self._waiting.popleft() for _ in range(count)]
-        await self._hops.thread(lambda: self._commit(group))
+        await self._hops.thread(self._take_and_commit)
         for notify in self._after_commit:
             notify()
 
+    def _take_and_commit(self) -> None:
+        # The group is taken here and not on the event loop: a leader that is cancelled before its
+        # thread starts must not take the work of others with it.
+        with self._committing:
+            group: list[_Write[Any]] = []
+            while self._waiting and len(group) < GROUP_COMMIT_MAX:
+                write = self._waiting.popleft()
+                if not write.abandoned:
+                    group.append(write)
+            if group:
+                self._commit(group)
+
     def _commit(self, group: list[_Write[Any]]) -> None:
         try:
-            connection = self._writer or self._open_writer()
+            connection = self._usable_writer()
             connection.execute("BEGIN IMMEDIATE")
             for write in group:
                 self._run(connection, write)
             connection.execute("COMMIT")
-        except (sqlite3.Error, StoreUnavailable) as error:
-            failed = _translated(self.path, error)
-            for write in group:
-                write.error = failed
-            # After an I/O error only a new connection is known to be sound.
-            self._close_writer()
+        except (sqlite3.Error, HuleEduError) as error:
+            self._fail(group, error)
+        except BaseException as error:
+            self._fail(group, error)
+            raise
         finally:
             for write in group:
                 write.done = True
+
+    def _fail(self, group: list[_Write[Any]], error: BaseException) -> None:
+        for write in group:
+            write.error = _translated(self.path, error) if _may_heal(error) else error
+        # After an I/O error only a new connection is known to be sound.
+        self._close_writer()
 
     def _run(self, connection: sqlite3.Connection, write: _Write[Any]) -> None:
         connection.execute("SAVEPOINT one")
@@ -157,47 +186,79 @@ class Database:
         connection.execute("RELEASE one")
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        connection = self._readers.pop() if self._readers else None
+        generation = self._generation
+        connection: sqlite3.Connection | None = None
+        sound = True
         try:
-            connection = connection or self._open_reader()
+            connection = self._take_reader()
             connection.execute("BEGIN")
             try:
-                result = query(connection)
+                return query(connection)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            if connection is not None:
-                connection.close()
+            sound = False
             if _may_heal(error):
                 raise _translated(self.path, error) from error
             raise
-        except BaseException:
+        finally:
             if connection is not None:
-                self._readers.append(connection)
-            raise
-        self._readers.append(connection)
-        return result
+                if sound and generation == self._generation:
+                    self._readers.append(connection)
+                else:
+                    connection.close()
+
+    def _open_anew(self) -> None:
+        self._file = None
+        self._close_all()
+        self._open_writer()
+
+    def _usable_writer(self) -> sqlite3.Connection:
+        """Return the writer, anew when the file at the path is no longer the one it opened."""
+        if self._writer is not None and self._file == _identity(self.path):
+            return self._writer
+        self._close_all()
+        if self._file is not None and _identity(self.path) is None:
+            # An empty store in its place would look as if nothing had ever been said.
+            raise StoreUnavailable(f"the store {self.path} is gone; put it back, or restart")
+        return self._open_writer()
 
     def _open_writer(self) -> sqlite3.Connection:
-        connection = None
+        connection: sqlite3.Connection | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = _connect(self.path)
+            connection = self._connect("rwc")
             for pragma in _WRITER_PRAGMAS:
                 connection.execute(pragma)
             migrate(connection, str(self.path), self._migrations)
         except (OSError, sqlite3.Error) as error:
+            if isinstance(error, OSError) or _may_heal(error):
+                raise _translated(self.path, error) from error
+            raise
+        else:
+            self._writer, connection = connection, None
+            self._file = _identity(self.path)
+            return self._writer
+        finally:
             if connection is not None:
                 connection.close()
-            raise _translated(self.path, error) from error
-        self._writer = connection
-        return connection
 
-    def _open_reader(self) -> sqlite3.Connection:
-        connection = _connect(self.path)
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    def _take_reader(self) -> sqlite3.Connection:
+        with suppress(IndexError):  # none is idle
+            return self._readers.pop()
+        connection = self._connect("rw")
         connection.execute("PRAGMA query_only=ON")
         return connection
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=self._busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _close_writer(self) -> None:
         if self._writer is not None:
@@ -206,8 +267,10 @@ class Database:
             self._writer = None
 
     def _close_all(self) -> None:
-        while self._readers:
-            self._readers.pop().close()
+        self._generation += 1
+        with suppress(IndexError):  # until none is idle
+            while True:
+                self._readers.pop().close()
         self._close_writer()
 
 
@@ -217,14 +280,19 @@ def _may_heal(error: BaseException) -> bool:
     return code is not None and code & 0xFF not in _OUR_FAULTS
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file is at the path, or None when there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - once a commit; half the cost of Path.stat
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
-def _translated(path: Path, error: Exception) -> StoreUnavailable:
-    if isinstance(error, StoreUnavailable):
-        return error
-    return StoreUnavailable(
+def _translated(path: Path, error: BaseException) -> StoreUnavailable:
+    translated = StoreUnavailable(
         f"the store {path} cannot be used for now ({error}); "
         "check free space and permissions, the request can be repeated"
     )
+    translated.__cause__ = error
+    return translated

@@ -24,6 +24,7 @@ def migrate(connection: sqlite3.Connection, name: str, sets: Sequence[Migrations
             migrations.apply(database)
             known = {migration.name for migration in migrations.applied(database)} - applied
             _refuse_newer(name, migrations, applied, known)
+        _refuse_unknown_sets(name, database, sets)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
@@ -37,4 +38,17 @@ def _refuse_newer(name: str, migrations: Migrations, applied: set[str], new: set
         raise Misconfigured(
             f"the store {name} was written by a newer version of this program "
             f"({migrations.name}: {', '.join(unknown)}); start that version, or restore a backup"
+        )
+
+
+def _refuse_unknown_sets(name: str, database: Database, sets: Sequence[Migrations]) -> None:
+    table = database.table(Migrations.migrations_table)
+    if not table.exists():
+        return
+    stored = {row["migration_set"] for row in table.rows_where(select="migration_set")}
+    unknown = sorted(stored - {migrations.name for migrations in sets})
+    if unknown:
+        raise Misconfigured(
+            f"the store {name} holds {', '.join(unknown)}, which this program does not know; "
+            "it was written by a newer version, or it is another module's"
         )

@@ -81,7 +81,8 @@ def mark_sent(connection: sqlite3.Connection, ids: Iterable[int], now: datetime)
     """Note that these rows are published."""
     sent_at = to_text(now)
     connection.executemany(
-        "UPDATE outbox SET sent_at = ? WHERE id = ?", [(sent_at, row_id) for row_id in ids]
+        "UPDATE outbox SET sent_at = ? WHERE id = ? AND sent_at IS NULL",
+        [(sent_at, row_id) for row_id in ids],
     )
 
 

@@ -15,7 +15,7 @@ from huleedu.core.message import Header, Message
 from huleedu.core.messages import EventData
 from huleedu.core.metrics import DEAD_LETTERS
 from huleedu.core.platform import Platform
-from huleedu.core.topics import TOPICS, dead_letter_topic, event_on
+from huleedu.core.topics import TOPICS, event_on
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.failures import dead_letter, dead_letter_cause

@@ -7,6 +7,7 @@ import msgspec
 from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.core.clock import to_text
+from huleedu.core.errors import StoreUnavailable
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
@@ -60,8 +61,14 @@ class DeadLetterKeeper:
         await self._database.write(lambda connection: _keep(connection, rows))
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
-        """A dead letter that cannot be kept stays where it is: say so and try again."""
-        raise AssertionError(f"a dead letter cannot be kept: {cause}; {delivery.messages[0]}")
+        """Keep nothing: a dead letter of a dead letter helps nobody.
+
+        Raises ``StoreUnavailable``: it stays where it is and comes again.
+        """
+        raise StoreUnavailable(
+            f"the dead letter {delivery.messages[0].event_id} cannot be kept: "
+            f"{cause.get('dead-letter-error-message')}"
+        )
 
 
 def _keep(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:

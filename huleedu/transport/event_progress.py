@@ -13,11 +13,13 @@ class EventProgress:
 
     def __init__(self, group: str, messages: Sequence[Message], platform: Platform) -> None:
         self._group = group
-        self._by_event_id = {message.event_id: message for message in reversed(messages)}
+        self._by_event_id: dict[str, Message] = {}
+        for message in messages:  # a repeat stands where the event was first said
+            self._by_event_id.setdefault(message.event_id, message)
         self._platform = platform
 
     def advance(self, connection: sqlite3.Connection) -> Sequence[Message]:
         """Return the messages whose events this group had not handled, in order."""
-        in_order = list(reversed(self._by_event_id))
-        fresh = claim(connection, self._group, in_order, self._platform.clock.now())
-        return [self._by_event_id[event_id] for event_id in in_order if event_id in fresh]
+        event_ids = list(self._by_event_id)
+        fresh = claim(connection, self._group, event_ids, self._platform.clock.now())
+        return [self._by_event_id[event_id] for event_id in event_ids if event_id in fresh]

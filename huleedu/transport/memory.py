@@ -4,12 +4,12 @@ Nothing is kept here: what was not acknowledged by every group is still in some 
 again after a crash.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
 
-from huleedu.core.errors import Unavailable
+from huleedu.core.errors import BrokerUnavailable, Unavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Header, Message
 from huleedu.core.metrics import DEAD_LETTERS, HANDLER_SECONDS, TRANSPORT_MESSAGES
@@ -51,6 +51,7 @@ class MemoryTransport:
         self._listeners: dict[str, list[_Listener]] = {}
         self._relays: list[OutboxRelay] = []
         self._in_hand: set[anyio.CancelScope] = set()
+        self._publishing: set[anyio.Event] = set()
         self._stopping = False
         self._troubles: dict[tuple[str, str], str] = {}
         self._logger = create_service_logger("transport")
@@ -60,7 +61,7 @@ class MemoryTransport:
         for topic in subscription.topics:
             self._listen(subscription, topic)
             dead = dead_letter_topic(topic)
-            if dead not in self._listeners:
+            if not self._listens(DEAD_LETTER_GROUP, dead):
                 self._listen(Subscription(DEAD_LETTER_GROUP, [dead], self._keeper), dead)
 
     def relay(self, database: Database) -> None:
@@ -68,45 +69,71 @@ class MemoryTransport:
         self._relays.append(OutboxRelay(database, self._accept, self._platform))
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Return once every group has handled every message."""
+        """Return once every group has handled every message.
+
+        Raises ``BrokerUnavailable`` when the bus stops before that.
+        """
         remaining = len(messages)
-        handled = anyio.Event()
+        settled = anyio.Event()
 
         def one_handled() -> None:
             nonlocal remaining
             remaining -= 1
             if remaining == 0:
-                handled.set()
+                settled.set()
 
-        for message in messages:
-            await self._accept(message, one_handled)
-        if messages:
-            await handled.wait()
+        self._publishing.add(settled)
+        try:
+            for message in messages:
+                await self._accept(message, one_handled)
+            if remaining and not self._stopping:
+                await settled.wait()
+        finally:
+            self._publishing.discard(settled)
+        if remaining:
+            raise BrokerUnavailable("the bus stopped before every group had handled the messages")
 
     async def run(self) -> None:
-        """Deliver and relay until cancelled; what is in hand then has 5 s to end."""
-        async with anyio.create_task_group() as tasks:
-            for listener in (one for several in self._listeners.values() for one in several):
-                for _ in range(listener.subscription.concurrency):
-                    tasks.start_soon(self._work, listener)
-            for relay in self._relays:
-                tasks.start_soon(relay.run)
-            try:
-                await anyio.sleep_forever()
-            finally:
-                self._stopping = True
-                for scope in self._in_hand:
-                    scope.deadline = anyio.current_time() + STOP_SECONDS_MAX
+        """Deliver and relay until cancelled; what is in hand then has 5 s to end.
+
+        Once: after a stop, a new transport on the same stores goes on.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                for listener in (one for several in self._listeners.values() for one in several):
+                    for _ in range(listener.subscription.concurrency):
+                        tasks.start_soon(self._work, listener)
+                for relay in self._relays:
+                    tasks.start_soon(relay.run)
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    self._stop()
+        finally:
+            # What was handled while stopping is marked too, so that it does not come again.
+            with anyio.move_on_after(STOP_SECONDS_MAX, shield=True):
+                for relay in self._relays:
+                    await relay.mark_rest()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for scope in self._in_hand:
+            scope.deadline = anyio.current_time() + STOP_SECONDS_MAX
+        for settled in self._publishing:
+            settled.set()
 
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from flowing."""
         return [*self._troubles.values(), *(t for relay in self._relays for t in relay.troubles())]
 
+    def _listens(self, group: str, topic: str) -> bool:
+        return any(one.subscription.group == group for one in self._listeners.get(topic, ()))
+
     def _listen(self, subscription: Subscription, topic: str) -> None:
-        listeners = self._listeners.setdefault(topic, [])
-        if any(one.subscription.group == subscription.group for one in listeners):
+        if self._listens(subscription.group, topic):
             raise ValueError(f"group {subscription.group} listens to {topic} already")
-        listeners.append(_Listener(subscription, topic, TopicQueue(self._queue_messages_max)))
+        listener = _Listener(subscription, topic, TopicQueue(self._queue_messages_max))
+        self._listeners.setdefault(topic, []).append(listener)
 
     async def _accept(self, message: Message, acknowledge: Callable[[], None]) -> None:
         """Queue a message for every group; ``acknowledge`` is called when the last is done."""
@@ -140,33 +167,34 @@ class MemoryTransport:
         delivery = Delivery(
             group, messages, entries[0].attempt, EventProgress(group, messages, self._platform)
         )
-        try:
-            with HANDLER_SECONDS.labels(topic, group).time():
-                await listener.subscription.consumer.handle(delivery)
-        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
-            await self._failed(listener, entries, delivery, fault)
-        else:
+        consumer = listener.subscription.consumer
+        with HANDLER_SECONDS.labels(topic, group).time():
+            fault = await self._fault_of(consumer.handle(delivery))
+        if fault is None:
             self._finished(listener, entries, "handled")
-
-    async def _failed(
-        self, listener: _Listener, entries: Sequence[Entry], delivery: Delivery, fault: Exception
-    ) -> None:
+            return
         self._report(delivery, fault)
-        if verdict(fault, len(entries), delivery.attempt) is Verdict.SET_ASIDE:
-            now = self._platform.clock.now()
-            cause = dead_letter_cause(
-                fault, delivery.messages[0], delivery.group, delivery.attempt, now
-            )
-            try:
-                await listener.subscription.consumer.set_aside(delivery, cause)
-            except Unavailable as trouble:
-                self._report(delivery, trouble)
-                self._again_later(listener, entries, trouble)
-            else:
-                DEAD_LETTERS.labels(listener.topic, delivery.group).inc()
-                self._finished(listener, entries, "set_aside")
-        else:
+        if verdict(fault, len(entries), delivery.attempt) is Verdict.AGAIN_LATER:
             self._again_later(listener, entries, fault)
+            return
+        now = self._platform.clock.now()
+        cause = dead_letter_cause(fault, messages[0], group, delivery.attempt, now)
+        trouble = await self._fault_of(consumer.set_aside(delivery, cause))
+        if trouble is None:
+            DEAD_LETTERS.labels(topic, group).inc()
+            self._finished(listener, entries, "set_aside")
+        else:
+            # Nothing is skipped: without its dead letter the message stays, and is tried again.
+            self._report(delivery, trouble)
+            self._again_later(listener, entries, trouble)
+            self._note_trouble(listener, trouble)
+
+    async def _fault_of(self, handling: Awaitable[None]) -> Exception | None:
+        try:
+            await handling
+        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
+            return fault
+        return None
 
     def _finished(self, listener: _Listener, entries: Sequence[Entry], outcome: str) -> None:
         group = listener.subscription.group
@@ -178,9 +206,13 @@ class MemoryTransport:
         group, attempt = listener.subscription.group, entries[0].attempt
         TRANSPORT_MESSAGES.labels(listener.topic, group, "again_later").inc(len(entries))
         if isinstance(fault, Unavailable):
-            self._troubles[group, listener.topic] = f"{group} on {listener.topic}: {fault}"
+            self._note_trouble(listener, fault)
         pause = pause_seconds(attempt, self._platform.random)
         listener.queue.put_back(entries, anyio.current_time() + pause)
+
+    def _note_trouble(self, listener: _Listener, fault: Exception) -> None:
+        group = listener.subscription.group
+        self._troubles[group, listener.topic] = f"{group} on {listener.topic}: {fault}"
 
     def _report(self, delivery: Delivery, fault: Exception) -> None:
         first = delivery.messages[0]

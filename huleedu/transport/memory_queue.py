@@ -49,10 +49,11 @@ class TopicQueue:
     async def take(self, batch_max: int) -> Sequence[Entry]:
         """Return the next messages that may be handled now; waits until there are some."""
         while True:
-            picked = self._pick(batch_max)
+            now = anyio.current_time()
+            picked = self._pick(batch_max, now)
             if picked:
                 return picked
-            with anyio.move_on_at(self._next_attempt_at()):
+            with anyio.move_on_at(self._next_attempt_after(now)):
                 await self._changed.wait()
 
     def done(self, entries: Sequence[Entry]) -> None:
@@ -71,8 +72,7 @@ class TopicQueue:
         self._messages_under_way -= len(entries)
         self._tell()
 
-    def _pick(self, batch_max: int) -> Sequence[Entry]:
-        now = anyio.current_time()
+    def _pick(self, batch_max: int, now: float) -> Sequence[Entry]:
         blocked = set(self._keys_under_way)
         picked: list[Entry] = []
         left: list[Entry] = []
@@ -93,8 +93,7 @@ class TopicQueue:
             self._messages_under_way += len(picked)
         return picked
 
-    def _next_attempt_at(self) -> float:
-        now = anyio.current_time()
+    def _next_attempt_after(self, now: float) -> float:
         return min(
             (e.not_before for e in self._entries if e.not_before > now), default=float("inf")
         )

@@ -56,12 +56,12 @@ class OutboxRelay:
         self._acknowledged: list[tuple[_Lane, int]] = []
         self._any_acknowledged = anyio.Event()
         self._committed = anyio.Event()
-        self._trouble: str | None = None
+        self._troubles: dict[str, str] = {}
         self._logger = create_service_logger("relay")
+        database.after_commit(self._note_commit)
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        self._database.after_commit(self._note_commit)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._mark_acknowledged)
             tasks.start_soon(self._measure)
@@ -72,13 +72,22 @@ class OutboxRelay:
 
     def troubles(self) -> Sequence[str]:
         """Return why rows cannot be read or marked, if so."""
-        return [] if self._trouble is None else [self._trouble]
+        return list(self._troubles.values())
+
+    async def mark_rest(self) -> None:
+        """Mark what was acknowledged while the relay stopped; unmarked rows would come again."""
+        try:
+            await self._mark(len(self._acknowledged))
+        except StoreUnavailable as fault:
+            self._logger.warning("outbox_unavailable", module=self._module, error=str(fault))
 
     def _note_commit(self) -> None:
         self._committed.set()
 
     async def _find_work(self, tasks: TaskGroup) -> None:
-        waiting = await self._until_it_works(partial(self._database.read, outbox.topics_waiting))
+        waiting = await self._until_it_works(
+            "read", partial(self._database.read, outbox.topics_waiting)
+        )
         for topic, last_id in waiting.items():
             lane = self._lanes.get(topic)
             if lane is None:
@@ -104,7 +113,7 @@ class OutboxRelay:
         def query(connection: sqlite3.Connection) -> Sequence[outbox.OutboxRow]:
             return outbox.unsent(connection, lane.topic, lane.cursor, SLICE_ROWS)
 
-        rows = await self._until_it_works(partial(self._database.read, query))
+        rows = await self._until_it_works("read", partial(self._database.read, query))
         if not rows:
             lane.cursor = max(lane.cursor, last_seen_id)
         return rows
@@ -117,34 +126,46 @@ class OutboxRelay:
         while True:
             await self._any_acknowledged.wait()
             self._any_acknowledged = anyio.Event()
-            acknowledged, self._acknowledged = self._acknowledged, []
-            ids = [row_id for _, row_id in acknowledged]
-            now = self._platform.clock.now()
-            mark = partial(outbox.mark_sent, ids=ids, now=now)
-            await self._until_it_works(partial(self._database.write, mark))
-            RELAY_PUBLISHED.labels(self._module).inc(len(ids))
-            for lane, _ in acknowledged:
-                lane.unmarked.release()
+            count = len(self._acknowledged)
+            await self._until_it_works("mark", partial(self._mark, count))
+
+    async def _mark(self, count: int) -> None:
+        marked = self._acknowledged[:count]
+        if not marked:
+            return
+        mark = partial(
+            outbox.mark_sent, ids=[row_id for _, row_id in marked], now=self._platform.clock.now()
+        )
+        await self._database.write(mark)
+        del self._acknowledged[:count]
+        RELAY_PUBLISHED.labels(self._module).inc(count)
+        for lane, _ in marked:
+            lane.unmarked.release()
 
     async def _measure(self) -> None:
         while True:
-            count, oldest = await self._until_it_works(partial(self._database.read, outbox.backlog))
+            count, oldest = await self._until_it_works(
+                "measure", partial(self._database.read, outbox.backlog)
+            )
+            if count:
+                # A commit whose task was torn away told nobody: look now and then.
+                self._committed.set()
             OUTBOX_ROWS.labels(self._module).set(count)
             now = self._platform.clock.now()
             age = 0.0 if oldest is None else (now - from_text(oldest)).total_seconds()
             OUTBOX_OLDEST_SECONDS.labels(self._module).set(max(0.0, age))
             await self._platform.clock.sleep(GAUGE_SECONDS)
 
-    async def _until_it_works(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _until_it_works(self, activity: str, work: Callable[[], Awaitable[T]]) -> T:
         attempt = 1
         while True:
             try:
                 result = await work()
             except StoreUnavailable as fault:
-                self._trouble = f"outbox of {self._module}: {fault}"
+                self._troubles[activity] = f"outbox of {self._module} ({activity}): {fault}"
                 self._logger.warning("outbox_unavailable", module=self._module, error=str(fault))
                 await self._platform.clock.sleep(pause_seconds(attempt, self._platform.random))
                 attempt += 1
             else:
-                self._trouble = None
+                self._troubles.pop(activity, None)
                 return result

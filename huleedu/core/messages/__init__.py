@@ -25,6 +25,7 @@ from huleedu.core.messages.references import (
     SystemProcessingMetadata,
     batch_reference,
     essay_reference,
+    in_utc,
     metadata_of,
 )
 from huleedu.core.messages.spellcheck import SpellcheckResultDataV1
@@ -67,5 +68,6 @@ __all__ = [
     "SystemProcessingMetadata",
     "batch_reference",
     "essay_reference",
+    "in_utc",
     "metadata_of",
 ]

@@ -72,6 +72,7 @@ class EssayLifecycleSpellcheckRequestV1(Part, frozen=True, kw_only=True):
     event_name: str = ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED.value
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.status is not EssayStatus.AWAITING_SPELLCHECK:
             raise ValueError(f"a request with status {self.status.value!r}")
 

@@ -1,7 +1,8 @@
 """The parts that several messages share."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -11,8 +12,41 @@ from huleedu.core.enums import ContentType, EntityType, ProcessingEvent, Process
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+def in_utc(moment: datetime) -> datetime:
+    """Return the same moment in UTC.
+
+    Raises ``ValueError`` for a time without offset, and where UTC lies outside the years 1 to 9999.
+    """
+    if moment.tzinfo is UTC:
+        return moment
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no offset from UTC")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{moment.isoformat()} is out of range") from error
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a message.  Unknown fields are ignored, so that senders may grow."""
+    """A piece of a message.  Unknown fields are ignored, so that senders may grow.
+
+    Its times are in UTC whatever offset they came with, so that they are said on as they must be.
+    """
+
+    def __post_init__(self) -> None:
+        for field in _moments_of(type(self)):
+            moment = getattr(self, field)
+            if moment is not None and moment.tzinfo is not UTC:
+                msgspec.structs.force_setattr(self, field, in_utc(moment))
+
+
+@cache
+def _moments_of(part: type[Part]) -> tuple[str, ...]:
+    return tuple(
+        field.name
+        for field in msgspec.structs.fields(part)
+        if field.type is Moment or Moment in get_args(field.type)
+    )
 
 
 class EntityReference(Part, frozen=True, kw_only=True):

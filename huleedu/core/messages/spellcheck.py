@@ -26,6 +26,7 @@ class SpellcheckResultDataV1(Part, frozen=True, kw_only=True):
     event_name: str = ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED.value
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.status not in (EssayStatus.SPELLCHECKED_SUCCESS, EssayStatus.SPELLCHECK_FAILED):
             raise ValueError(f"a result with status {self.status.value!r}")
 

@@ -1,0 +1,65 @@
+"""The data directory: one process of ``all-in-one`` at a time, and the secret that roles share."""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huleedu.core.errors import Misconfigured, StoreUnavailable
+
+LOCK_NAME = "lock"
+SECRET_NAME = "role.secret"  # the file's name, not a secret
+_SECRET_BYTES = 32
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the directory for this process; the lock goes with the process, however it ends.
+
+    Raises ``Misconfigured`` when another process holds it, ``StoreUnavailable`` when it cannot be
+    made or written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the data directory {directory} cannot be written to ({error}); "
+            "check its permissions and the free space, or choose another with --data-dir"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise Misconfigured(
+                f"the data directory {directory} is in use by another huleedu (process {holder}); "
+                "stop that one, or choose another with --data-dir"
+            ) from error
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def role_secret(directory: Path) -> str:
+    """Return the secret of this data directory, made at the first call, readable by its owner.
+
+    Raises ``StoreUnavailable``.
+    """
+    path = directory / SECRET_NAME
+    try:
+        if not path.exists():
+            new = directory / f"{SECRET_NAME}.new"
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(_SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise StoreUnavailable(f"the role secret {path} cannot be kept ({error})") from error
