@@ -9,10 +9,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from huleedu.content.identity import content_bytes_max
-from huleedu.core.errors import Misconfigured, TooLarge
+from huleedu.core.errors import Misconfigured
 from huleedu.core.ids import StorageId
 from huleedu.core.ports import ContentClient
 from huleedu.core.settings import Limits
+from huleedu.web.body import read_body
 from huleedu.web.problems import problem
 
 AnyRequest = Request[Any, Any, Any]
@@ -32,13 +33,13 @@ def routes(content: ContentClient, role_secret: str, limits: Limits) -> list[HTT
         "/v1/content",
         status_code=201,
         before_request=gate,
-        request_max_body_size=None,  # counted while it is read, whatever Content-Length says
+        request_max_body_size=None,  # read_body counts, whatever Content-Length says
         summary="Store a content",
         tags=["content"],
     )
     async def store_content(request: AnyRequest) -> dict[str, str]:
         """Store the body, raw bytes, and return its id."""
-        return {"storage_id": await content.put(await _body(request, bytes_max))}
+        return {"storage_id": await content.put(await read_body(request, bytes_max))}
 
     @get(
         "/v1/content/{storage_id:str}",
@@ -82,12 +83,3 @@ def _gate(role_secret: str) -> Gate:
         return None
 
     return gate
-
-
-async def _body(request: AnyRequest, bytes_max: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise TooLarge(f"a content may have {bytes_max:,} bytes; this one has more")
-    return bytes(body)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +21,9 @@ AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with opened(tmp_path) as (_, content):
-        app = build_application(routes(content, SECRET, LIMITS), platform=Platform(), limits=LIMITS)
+        app: Any = build_application(
+            routes(content, SECRET, LIMITS), platform=Platform(), limits=LIMITS
+        )
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
