@@ -4,3 +4,15 @@ Owns: what a batch was registered with, and the state of its pipelines.
 Hears: BatchEssaysReady, BatchReadinessTimeout, SpellcheckResult, ELSBatchPhaseOutcome.
 Says: BatchEssaysRegistered, the spell-check command; for its smoke test EssayContentReady.
 """
+
+from huleedu.bos.answers import answer_migrations, purge_answers
+from huleedu.bos.handlers import subscriptions
+from huleedu.bos.http import routes
+from huleedu.bos.store import batch_migrations
+from huleedu.store.handled import handled_migrations
+from huleedu.store.outbox import outbox_migrations
+
+MIGRATIONS = (batch_migrations, answer_migrations, outbox_migrations, handled_migrations)
+"""What the store of BOS consists of."""
+
+__all__ = ["MIGRATIONS", "purge_answers", "routes", "subscriptions"]

@@ -7,10 +7,18 @@ from uuid import UUID
 from huleedu.bos.api_models import BatchRegistrationRequestV1
 from huleedu.bos.languages import infer_language_from_course_code
 from huleedu.bos.model import Batch
-from huleedu.core.enums import BatchStatus, Language, ProcessingEvent
-from huleedu.core.ids import derived_event_id
+from huleedu.core.enums import BatchStatus, ContentType, Language, ProcessingEvent
+from huleedu.core.ids import StorageId, derived_event_id
 from huleedu.core.message import Header, Message, event_message
-from huleedu.core.messages import BatchEssaysRegistered, batch_reference, metadata_of
+from huleedu.core.messages import (
+    BatchEssaysRegistered,
+    EssayContentReady,
+    StorageReference,
+    StorageReferenceMetadata,
+    batch_reference,
+    essay_reference,
+    metadata_of,
+)
 from huleedu.core.pipeline_state import ProcessingPipelineState
 
 SOURCE_SERVICE = "batch-service"
@@ -61,4 +69,29 @@ def registered_message(
         source_service=SOURCE_SERVICE,
         correlation_id=batch.correlation_id,
         headers={} if seconds is None else {Header.READINESS_TIMEOUT_SECONDS: f"{seconds:.15g}"},
+    )
+
+
+def content_ready_message(
+    batch: Batch, essay_id: str, storage_id: StorageId, at: datetime
+) -> Message:
+    """Return ``EssayContentReady`` for a text that BOS stored itself."""
+    event = ProcessingEvent.ESSAY_CONTENT_READY
+    essay = essay_reference(batch.batch_id, essay_id)
+    original = StorageReference(storage_id=storage_id)
+    return event_message(
+        event,
+        EssayContentReady(
+            essay_id=essay_id,
+            batch_id=batch.batch_id,
+            content_storage_reference=StorageReferenceMetadata(
+                references={ContentType.ORIGINAL_ESSAY: original}
+            ),
+            entity=essay,
+            metadata=metadata_of(essay, event, at),
+        ),
+        event_id=derived_event_id(event.value, batch.batch_id, essay_id, storage_id),
+        at=at,
+        source_service=SOURCE_SERVICE,
+        correlation_id=batch.correlation_id,
     )

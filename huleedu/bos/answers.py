@@ -1,0 +1,66 @@
+"""First answers by Idempotency-Key, in the store of the effects that they speak of."""
+
+import sqlite3
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database as SchemaDatabase
+
+from huleedu.bos.idempotency import Answer, KeyedRequest, RememberedAnswer
+from huleedu.core.clock import to_text
+from huleedu.store.migrations import Migrations
+
+answer_migrations = Migrations("answer")
+
+PURGE_SLICE_ROWS = 1_000
+
+
+@answer_migrations()
+def create_answer(database: SchemaDatabase) -> None:
+    """One row for each operation and key."""
+    database.conn.execute("""
+        CREATE TABLE answer (
+            operation TEXT NOT NULL,
+            key TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            status INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            answered_at TEXT NOT NULL,
+            PRIMARY KEY (operation, key)
+        ) STRICT, WITHOUT ROWID""")
+    database.conn.execute("CREATE INDEX answer_by_age ON answer (answered_at)")
+
+
+def find_answer(connection: sqlite3.Connection, request: KeyedRequest) -> RememberedAnswer | None:
+    """Return how the key was answered first, or None when it is new."""
+    row = connection.execute(
+        "SELECT digest, status, body FROM answer WHERE operation = ? AND key = ?",
+        (request.operation, request.key),
+    ).fetchone()
+    return None if row is None else RememberedAnswer(row[0], Answer(row[1], row[2]))
+
+
+def remember_answer(
+    connection: sqlite3.Connection, request: KeyedRequest, answer: Answer, at: datetime
+) -> None:
+    """Keep the first answer of a key, in the transaction of its effect.  The key must be new."""
+    connection.execute(
+        "INSERT INTO answer VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            request.operation,
+            request.key,
+            request.digest,
+            answer.status,
+            answer.body,
+            to_text(at),
+        ),
+    )
+
+
+def purge_answers(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
+    """Forget at most one slice of answers older than ``keep``; return how many."""
+    cursor = connection.execute(
+        "DELETE FROM answer WHERE (operation, key) IN"
+        " (SELECT operation, key FROM answer WHERE answered_at < ? ORDER BY answered_at LIMIT ?)",
+        (to_text(now - keep), PURGE_SLICE_ROWS),
+    )
+    return cursor.rowcount

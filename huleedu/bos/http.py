@@ -1,0 +1,199 @@
+"""BOS over HTTP: parse, ask, answer; no rule lives here."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, QueryParameter
+
+from huleedu.bos.api_models import Fault, registration_faults, registration_of
+from huleedu.bos.idempotency import Answer, KeyReused, RequestsInFlight, keyed_request
+from huleedu.bos.paging import cursor_at, position_of
+from huleedu.bos.registrar import BatchRegistrar
+from huleedu.bos.smoke_batch import SMOKE_TEXTS, smoke_registration
+from huleedu.bos.views import BatchSummary, BatchView, find_batch, list_batches
+from huleedu.core.enums import BatchStatus, Language
+from huleedu.core.errors import NotFound, Rejected, Unavailable
+from huleedu.core.logging import create_service_logger
+from huleedu.core.metrics import BATCH_OPERATIONS
+from huleedu.core.platform import Platform
+from huleedu.core.ports import ContentClient
+from huleedu.core.settings import Limits, Settings
+from huleedu.store.database import Database
+from huleedu.web.body import MalformedBody, read_json
+from huleedu.web.problems import problem
+from huleedu.web.request import correlation_id_of
+
+AnyRequest = Request[Any, Any, Any]
+
+REGISTER = "register_batch"
+TRIGGER_SMOKE_TEST = "trigger_spellcheck_test"
+_logger = create_service_logger("bos")
+
+
+class BatchList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of batches, newest first; ``next_cursor`` is null on the last page."""
+
+    batches: list[BatchSummary]
+    next_cursor: str | None
+
+
+def routes(
+    database: Database,
+    platform: Platform,
+    settings: Settings,
+    courses: Mapping[str, Language],
+    content: ContentClient,
+) -> list[HTTPRouteHandler]:
+    """Return the routes under ``/v1/batches``."""
+    registrar = BatchRegistrar(database, platform, courses)
+    in_flight = RequestsInFlight()
+    return [
+        _register_route(registrar, in_flight, settings.limits, courses),
+        _smoke_test_route(registrar, in_flight, content),
+        *_read_routes(database, settings.limits),
+    ]
+
+
+def _register_route(
+    registrar: BatchRegistrar,
+    in_flight: RequestsInFlight,
+    limits: Limits,
+    courses: Mapping[str, Language],
+) -> HTTPRouteHandler:
+    @post(
+        "/v1/batches/register",
+        status_code=202,
+        exception_handlers=_exception_handlers(REGISTER),
+        summary="Register a batch",
+        tags=["batches"],
+    )
+    async def register_batch(request: AnyRequest) -> Response[Any]:
+        """Register a class of essays; an Idempotency-Key makes a repeat harmless."""
+        with _counted(REGISTER):
+            try:
+                body = await read_json(request, limits)
+            except MalformedBody:
+                return _not_json()
+            if not body:  # the contract's "empty JSON": null, {}, [], ""
+                return _not_json()
+            keyed = keyed_request(REGISTER, request.headers.get("idempotency-key"), body)
+            with in_flight.hold(keyed):
+                earlier = await registrar.answered_before(keyed)
+                if earlier is not None:
+                    return _as_response(earlier)
+                faults = registration_faults(body, courses, limits)
+                if faults:
+                    return _invalid(faults)
+                registration = registration_of(body)
+                correlation_id = correlation_id_of(request)
+                answer = await registrar.register(registration, correlation_id, keyed)
+            BATCH_OPERATIONS.labels(REGISTER, "success").inc()
+            return _as_response(answer)
+
+    return register_batch
+
+
+def _smoke_test_route(
+    registrar: BatchRegistrar, in_flight: RequestsInFlight, content: ContentClient
+) -> HTTPRouteHandler:
+    @post(
+        "/v1/batches/trigger-spellcheck-test",
+        status_code=202,
+        exception_handlers=_exception_handlers(TRIGGER_SMOKE_TEST),
+        summary="Run a small built-in batch",
+        tags=["batches"],
+    )
+    async def trigger_spellcheck_test(request: AnyRequest) -> Response[Any]:
+        """Register and run three short English essays, to see that the whole way works."""
+        with _counted(TRIGGER_SMOKE_TEST):
+            key = request.headers.get("idempotency-key")
+            keyed = keyed_request(TRIGGER_SMOKE_TEST, key, None)
+            with in_flight.hold(keyed):
+                earlier = await registrar.answered_before(keyed)
+                if earlier is not None:
+                    return _as_response(earlier)
+                texts = {
+                    essay_id: await content.put(text.encode())
+                    for essay_id, text in SMOKE_TEXTS.items()
+                }
+                answer = await registrar.register(
+                    smoke_registration(), correlation_id_of(request), keyed, texts
+                )
+            BATCH_OPERATIONS.labels(TRIGGER_SMOKE_TEST, "success").inc()
+            return _as_response(answer)
+
+    return trigger_spellcheck_test
+
+
+def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
+    page_size = limits.page_size
+
+    @get("/v1/batches", summary="List batches", tags=["batches"])
+    async def get_batches(
+        limit: Annotated[int, QueryParameter(ge=1, le=page_size)] = page_size,
+        cursor: Annotated[str | None, QueryParameter(description="next_cursor of a page")] = None,
+        status: Annotated[BatchStatus | None, QueryParameter()] = None,
+    ) -> BatchList:
+        """List batches, newest first, a page at a time."""
+        before = None if cursor is None else position_of(cursor)
+        page = await database.read(lambda db: list_batches(db, limit, before, status))
+        following = page.next_position
+        return BatchList(
+            batches=list(page.batches),
+            next_cursor=None if following is None else cursor_at(following),
+        )
+
+    @get("/v1/batches/{batch_id:str}", summary="Read a batch", tags=["batches"])
+    async def get_batch(batch_id: FromPath[str]) -> BatchView:
+        """Tell what a batch was registered with, its status and the state of its pipelines."""
+        view = await database.read(lambda db: find_batch(db, batch_id))
+        if view is None:
+            raise NotFound(f"no batch {batch_id[:80]!r} was registered here")
+        return view
+
+    return [get_batches, get_batch]
+
+
+@contextmanager
+def _counted(operation: str) -> Iterator[None]:
+    """Count a request that ends in an error of the tree; others end in ``_exception_handlers``."""
+    try:
+        yield
+    except Rejected:
+        BATCH_OPERATIONS.labels(operation, "validation_error").inc()
+        raise
+    except Unavailable:
+        BATCH_OPERATIONS.labels(operation, "error").inc()
+        raise
+
+
+def _exception_handlers(operation: str) -> dict[Any, Callable[..., Response[Any]]]:
+    def failed(_request: AnyRequest, error: Exception) -> Response[Any]:
+        _logger.error("batch_registration_failed", operation=operation, exc_info=error)
+        BATCH_OPERATIONS.labels(operation, "error").inc()
+        return Response({"error": "Failed to register batch."}, status_code=500)
+
+    return {KeyReused: _key_reused, Exception: failed}
+
+
+def _key_reused(_request: AnyRequest, error: KeyReused) -> Response[Any]:
+    return problem(422, "Unprocessable Content", str(error), code=error.code)
+
+
+def _not_json() -> Response[Any]:
+    BATCH_OPERATIONS.labels(REGISTER, "validation_error").inc()
+    return Response({"error": "Request body must be valid JSON"}, status_code=400)
+
+
+def _invalid(faults: list[Fault]) -> Response[Any]:
+    BATCH_OPERATIONS.labels(REGISTER, "validation_error").inc()
+    _logger.warning("batch_registration_refused", faults=len(faults), first=faults[0].msg)
+    return Response({"error": "Validation Error", "details": faults}, status_code=400)
+
+
+def _as_response(answer: Answer) -> Response[Any]:
+    return Response(answer.body, status_code=answer.status, media_type="application/json")
