@@ -10,7 +10,7 @@ from pathlib import Path
 from huleedu.core.errors import Misconfigured, StoreUnavailable
 
 LOCK_NAME = "lock"
-SECRET_NAME = "role.secret"  # the file's name, not a secret
+SECRET_NAME = "role.secret"  # noqa: S105 - the name of the file
 _SECRET_BYTES = 32
 
 
