@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 from litestar import Litestar
 
-from huleedu import bos, content, els, files, results, spellcheck
+from huleedu import bos, content, els, results
 from huleedu.core.background import BackgroundTasks
 from huleedu.core.courses import load_courses
 from huleedu.core.enums import Language
@@ -16,8 +16,12 @@ from huleedu.core.errors import StoreUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.platform import Platform
 from huleedu.core.settings import ModuleSettings, Settings
+from huleedu.files import handlers as files_handlers
+from huleedu.files import http as files_http
+from huleedu.files import store as files_store
 from huleedu.files.extraction.limits import ExtractionLimits
 from huleedu.files.sandbox import ExtractInChild
+from huleedu.spellcheck import handlers as spellcheck_handlers
 from huleedu.spellcheck.index import Progress
 from huleedu.spellcheck.pool import CheckerPool
 from huleedu.store.database import Database
@@ -92,7 +96,9 @@ async def all_in_one(
             *bos.routes(stores["bos"], platform, settings, courses, texts),
             *els.routes(stores["els"]),
             *content.routes(texts, secret, settings.limits),
-            *files.routes(stores["files"], platform, settings, settings.limits, texts, extractor),
+            *files_http.routes(
+                stores["files"], platform, settings, settings.limits, texts, extractor
+            ),
             *results.routes(stores["results"], platform, settings, texts, stopping),
         ]
         application = build_application(
@@ -137,7 +143,7 @@ async def _open_stores(
         "bos": (settings.bos, bos.MIGRATIONS),
         "els": (settings.els, els.MIGRATIONS),
         "content": (settings.content, content.MIGRATIONS),
-        "files": (settings.files, files.MIGRATIONS),
+        "files": (settings.files, files_store.MIGRATIONS),
         "results": (settings.results, results.MIGRATIONS),
         "dead_letters": (None, (dead_letter_migrations,)),
     }
@@ -170,9 +176,9 @@ def _transport(
     for subscription in (
         *bos.subscriptions(stores["bos"], platform, settings),
         *els.subscriptions(stores["els"], platform, settings.els),
-        *files.subscriptions(stores["files"], platform, settings),
+        *files_handlers.subscriptions(stores["files"], platform, settings),
         *results.subscriptions(stores["results"], platform, settings),
-        *spellcheck.subscriptions(
+        *spellcheck_handlers.subscriptions(
             transport, checkers, texts, platform, settings.spellcheck, checkers.workers
         ),
     ):
