@@ -21,11 +21,19 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     ]
     if form == "json":
         last: list[structlog.typing.Processor] = [
-            structlog.processors.dict_tracebacks,
+            # Without the local variables: they hold texts, names and secrets.
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty())]
+        last = [
+            structlog.dev.ConsoleRenderer(
+                colors=(stream or sys.stderr).isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # rich's shows the locals too
+            )
+        ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -49,10 +57,18 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
 def _without_secrets(
     _logger: Any, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    for field in event:
-        if any(word in field.lower() for word in _NOT_FOR_LOGS):
-            event[field] = "***"
+    for field, value in event.items():
+        event[field] = _masked(field, value)
     return event
+
+
+def _masked(field: object, value: Any) -> Any:
+    """Return ``value``, or stars when its name, or a name inside of it, is a secret's."""
+    if any(word in str(field).lower() for word in _NOT_FOR_LOGS):
+        return "***"
+    if isinstance(value, dict):
+        return {inner: _masked(inner, part) for inner, part in value.items()}
+    return value
 
 
 def create_service_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -38,7 +38,7 @@ def build_application(
     limits: Limits,
     readiness: Readiness | None = None,
     registry: CollectorRegistry = REGISTRY,
-) -> Litestar:
+) -> Application:
     """Return the application of ``routes`` with health, metrics, ``/openapi.json`` and problems.
 
     A body may have as many bytes as the larger of ``limits.json_body_bytes`` and

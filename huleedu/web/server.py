@@ -1,0 +1,132 @@
+"""The HTTP server, as a task of ours: our signals, our deadline, our log."""
+
+import asyncio
+import errno
+import math
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from litestar import Litestar
+
+from huleedu.core.errors import Misconfigured
+
+CONNECTIONS_MAX = 800
+"""Further requests are answered 503; below the 1,024 open files that many systems allow."""
+KEEP_ALIVE_SECONDS = 15
+HEAD_BYTES_MAX = 32_768
+"""Request line and headers together; past it the connection is answered 400 and closed."""
+_AFTER_CANCEL_SECONDS = 1.0
+
+
+async def serve(
+    application: Litestar,
+    *,
+    host: str,
+    port: int,
+    stop: anyio.Event,
+    stop_seconds: float,
+    on_listening: Callable[[int], None] = lambda _port: None,
+) -> None:
+    """Answer requests until ``stop`` is set; then finish those in hand and return.
+
+    ``on_listening`` is called with the port, the real one when ``port`` is 0, once connections are
+    taken.  After ``stop`` no connection is taken, and what is not answered within
+    ``stop_seconds`` is cut off.  Give ``stop`` to every stream without an end of its own too: it is
+    what tells it to end.
+
+    Raises ``Misconfigured`` when the address cannot be listened on.
+    """
+    listener = await _bind(host, port)
+    config = uvicorn.Config(
+        application,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        timeout_graceful_shutdown=math.ceil(stop_seconds),
+    )
+    server = _Server(config, stop, lambda: on_listening(listener.getsockname()[1]))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        listener.close()
+        with anyio.CancelScope(shield=True):
+            await server.cut_off()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn stopped by an event instead of by signal handlers of its own."""
+
+    def __init__(
+        self, config: uvicorn.Config, stop: anyio.Event, on_started: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._on_started = on_started
+        self.servers = []
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the process's signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell when connections are taken."""
+        await super().startup(sockets=sockets)
+        self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look, ten times a second, whether to stop."""
+        self.should_exit = self.should_exit or self._stop.is_set()
+        return await super().on_tick(counter)
+
+    async def cut_off(self) -> None:
+        """Close whatever a stop in order did not: listeners, connections, requests."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_AFTER_CANCEL_SECONDS)
+
+
+async def _bind(host: str, port: int) -> socket.socket:
+    """Return a socket on ``host``, IPv4 where it has both.  Raises ``Misconfigured``."""
+    try:
+        found = await anyio.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise Misconfigured(f"cannot listen on {host}: no such address ({error})") from error
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise Misconfigured(_why_not(host, port, error)) from error
+    return listener
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is in use by another process: stop that one, or choose "
+            "another port with --port"
+        )
+    return f"cannot listen on {host} port {port}: {error.strerror}"
