@@ -59,9 +59,9 @@ async def serve(
     try:
         await server.serve(sockets=[listener])
     finally:
-        listener.close()
         with anyio.CancelScope(shield=True):
             await server.cut_off()
+        listener.close()
 
 
 class _Server(uvicorn.Server):
