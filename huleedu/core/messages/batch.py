@@ -6,6 +6,7 @@ import msgspec
 
 from huleedu.core.enums import Language, ProcessingEvent
 from huleedu.core.messages.references import (
+    COUNT_MAX,
     EntityReference,
     EssayProcessingInputRefV1,
     Moment,
@@ -22,7 +23,7 @@ class BatchEssaysRegistered(Part, frozen=True, kw_only=True):
     """
 
     batch_id: str
-    expected_essay_count: Annotated[int, msgspec.Meta(ge=1)]
+    expected_essay_count: Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
     essay_ids: Annotated[list[str], msgspec.Meta(min_length=1)]
     metadata: SystemProcessingMetadata
     event: str = ProcessingEvent.BATCH_ESSAYS_REGISTERED.value

@@ -10,6 +10,7 @@ from huleedu.core.enums import (
     RefusalReason,
 )
 from huleedu.core.messages.references import (
+    Count,
     EntityReference,
     EssayProcessingInputRefV1,
     Moment,
@@ -28,7 +29,7 @@ class BatchEssaysReady(Part, frozen=True, kw_only=True):
 
     batch_id: str
     ready_essay_ids: list[str]
-    total_count: int
+    total_count: Count
     batch_entity: EntityReference
     metadata: SystemProcessingMetadata
     ready_essays: list[EssayProcessingInputRefV1] | None = None
@@ -41,8 +42,8 @@ class BatchReadinessTimeout(Part, frozen=True, kw_only=True):
     batch_id: str
     ready_essay_ids: list[str]
     missing_essay_ids: list[str]
-    expected_count: int
-    actual_count: int
+    expected_count: Count
+    actual_count: Count
     timeout_duration_seconds: float
     metadata: SystemProcessingMetadata
     ready_essays: list[EssayProcessingInputRefV1] | None = None

@@ -11,6 +11,10 @@ from huleedu.core.enums import ContentType, EntityType, ProcessingEvent, Process
 # Any UTC offset is accepted, a time without one is refused.
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
+# How many there are of something; bounded, so that every store can hold it.
+COUNT_MAX = 2**31 - 1
+Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+
 
 def in_utc(moment: datetime) -> datetime:
     """Return the same moment in UTC.

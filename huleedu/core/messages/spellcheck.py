@@ -2,6 +2,7 @@
 
 from huleedu.core.enums import ContentType, EssayStatus, ProcessingEvent
 from huleedu.core.messages.references import (
+    Count,
     EntityReference,
     Moment,
     Part,
@@ -22,7 +23,7 @@ class SpellcheckResultDataV1(Part, frozen=True, kw_only=True):
     system_metadata: SystemProcessingMetadata
     original_text_storage_id: str
     storage_metadata: StorageReferenceMetadata | None = None
-    corrections_made: int | None = None
+    corrections_made: Count | None = None
     event_name: str = ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED.value
 
     def __post_init__(self) -> None:
