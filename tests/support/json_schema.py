@@ -34,10 +34,10 @@ def _faults(
     for name, inner in said.pop("properties", {}).items():
         if isinstance(value, dict) and name in value:
             yield from _faults(root, inner, value[name], f"{where}.{name}")
-    for keyword in ("items", "additionalProperties"):
-        inner = said.pop(keyword, {})
-        for part in value.values() if isinstance(value, dict) else value if inner else ():
-            yield from _faults(root, inner, part, f"{where}[]")
+    for part in value if isinstance(value, list) else ():
+        yield from _faults(root, said.get("items", {}), part, f"{where}[]")
+    for part in value.values() if isinstance(value, dict) else ():
+        yield from _faults(root, said.get("additionalProperties", {}), part, f"{where}[]")
     for keyword, meant in said.items():
         if not FITS[keyword](meant, value):
             yield f"{where}: {value!r} is not {keyword} {meant!r}"
@@ -63,8 +63,10 @@ FITS: dict[str, Callable[[Any, Any], bool]] = {
     "format": _is_formatted,
     "enum": lambda meant, value: value in meant,
     "const": lambda meant, value: value == meant,
-    "minimum": lambda meant, value: value >= meant,
-    "maximum": lambda meant, value: value <= meant,
-    "minItems": lambda meant, value: len(value) >= meant,
-    "required": lambda meant, value: set(meant) <= set(value),
+    "minimum": lambda meant, value: not isinstance(value, int) or value >= meant,
+    "maximum": lambda meant, value: not isinstance(value, int) or value <= meant,
+    "minItems": lambda meant, value: not isinstance(value, list) or len(value) >= meant,
+    "required": lambda meant, value: not isinstance(value, dict) or set(meant) <= set(value),
+    "items": lambda meant, value: True,  # looked into above
+    "additionalProperties": lambda meant, value: True,
 }
