@@ -1,0 +1,250 @@
+"""What a batch and its essays are, folded out of the facts: pure, and the same in any order.
+
+Precedence, the strongest first: the outcome of the newest attempt (ELS speaks of all essays), a
+result of that attempt, its request, readiness, a text.  A cancelled batch keeps what was terminal.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+from huleedu.core.enums import BatchStatus, EssayStatus, PipelineExecutionStatus
+from huleedu.results.model import (
+    BatchFacts,
+    BatchView,
+    Counts,
+    EssayFacts,
+    EssayView,
+    RefusedText,
+    ResultFact,
+    TextFact,
+)
+from huleedu.results.wording import (
+    NO_RESULT_IN_TIME,
+    batch_status_text,
+    cancelled_text,
+    essay_status_text,
+    failure_text,
+    refusal_text,
+)
+
+FAILED = frozenset(
+    {
+        EssayStatus.SPELLCHECK_FAILED,
+        EssayStatus.CONTENT_INGESTION_FAILED,
+        EssayStatus.ESSAY_CRITICAL_FAILURE,
+    }
+)
+
+_AFTER_OUTCOME = {
+    PipelineExecutionStatus.COMPLETED_SUCCESSFULLY: BatchStatus.COMPLETED_SUCCESSFULLY,
+    PipelineExecutionStatus.COMPLETED_WITH_PARTIAL_SUCCESS: BatchStatus.COMPLETED_WITH_FAILURES,
+    PipelineExecutionStatus.FAILED: BatchStatus.FAILED_CRITICALLY,
+}
+OUTCOMES = frozenset(_AFTER_OUTCOME)
+
+_when_said = attrgetter("said_at", "event_id")
+
+
+def view_of(facts: BatchFacts, patience_ends: str) -> BatchView:
+    """Return the batch as it stands.
+
+    An outcome may overtake the results that it speaks of: a batch is finished when they are here
+    too.  An outcome said before ``patience_ends`` (as ``clock.to_text``) waits for them no more.
+    """
+    essays = [_essay(facts, essay) for essay in facts.essays]
+    counts = _counts(facts, essays)
+    status, finished_at = _status(facts, essays, patience_ends)
+    return BatchView(
+        batch_id=facts.batch_id,
+        status=status,
+        status_text=batch_status_text(
+            status, counts.texts_received, counts.succeeded + counts.failed, counts.expected
+        ),
+        is_finished=finished_at is not None,
+        correlation_id=facts.correlation_id,
+        expected_essay_count=facts.expected_count,
+        attempt=max([facts.outcome_attempt, *(essay.attempt for essay in essays)]),
+        counts=counts,
+        registered_at=facts.registered_at,
+        updated_at=facts.updated_at,
+        finished_at=finished_at,
+        deadline=facts.deadline,
+        timed_out_at=facts.timed_out_at,
+        essays=essays,
+        refused_texts=_refused(facts),
+    )
+
+
+def _counts(facts: BatchFacts, essays: Sequence[EssayView]) -> Counts:
+    succeeded = sum(essay.status is EssayStatus.SPELLCHECKED_SUCCESS for essay in essays)
+    failed = sum(essay.status in FAILED for essay in essays)
+    return Counts(
+        expected=facts.expected_count,
+        texts_received=sum(essay.original_storage_id is not None for essay in essays),
+        pending=facts.expected_count - succeeded - failed,
+        succeeded=succeeded,
+        failed=failed,
+        corrections=sum(essay.corrections_made or 0 for essay in essays),
+    )
+
+
+def _status(
+    facts: BatchFacts, essays: Sequence[EssayView], patience_ends: str
+) -> tuple[BatchStatus, str | None]:
+    """Return the batch's status, and since when nothing more will happen to it."""
+    if facts.cancelled_at is not None:
+        return BatchStatus.CANCELLED, facts.cancelled_at
+    if facts.ready_count == 0:
+        return BatchStatus.CONTENT_INGESTION_FAILED, facts.ready_at
+    if facts.outcome_status is not None and facts.outcome_at is not None:
+        is_newest = all(essay.attempt <= facts.outcome_attempt for essay in essays)
+        is_settled = facts.outcome_at < patience_ends or all(map(_is_settled, essays))
+        if is_newest and is_settled:
+            return _AFTER_OUTCOME[facts.outcome_status], facts.outcome_at
+    if any(essay.attempt for essay in essays) or facts.outcome_attempt:
+        return BatchStatus.PROCESSING_PIPELINES, None
+    if facts.ready_at is not None:
+        return BatchStatus.READY_FOR_PIPELINE_EXECUTION, None
+    return BatchStatus.AWAITING_CONTENT_VALIDATION, None
+
+
+def _is_settled(essay: EssayView) -> bool:
+    if essay.status is EssayStatus.SPELLCHECKED_SUCCESS:
+        return essay.corrected_storage_id is not None
+    return essay.status in FAILED
+
+
+def _essay(batch: BatchFacts, essay: EssayFacts) -> EssayView:
+    by_attempt = [(_attempt_of(result, essay), result) for result in essay.results]
+    attempt = max([essay.requested_attempt, essay.outcome_attempt, *(n for n, _ in by_attempt)])
+    status, result = _checked(essay, attempt, by_attempt)
+    if status is None:
+        status = _unchecked(batch, essay)
+    error = _error(essay, status, result)
+    if batch.cancelled_at is not None and not _was_terminal(batch, essay, status, result):
+        status, result = EssayStatus.ESSAY_CRITICAL_FAILURE, None
+        error = cancelled_text(batch.cancel_reason)
+    original = _original(essay, result)
+    text = next((text for text in essay.texts if text.storage_id == original), None)
+    return EssayView(
+        essay_id=essay.essay_id,
+        status=status,
+        status_text=essay_status_text(status),
+        attempt=attempt,
+        student_name=text.student_name if text else None,
+        file_name=text.file_name if text else None,
+        corrections_made=result.corrections_made if result else None,
+        error=error,
+        original_storage_id=original,
+        corrected_storage_id=result.corrected_storage_id if result else None,
+        log_storage_id=result.log_storage_id if result else None,
+    )
+
+
+def _attempt_of(result: ResultFact, essay: EssayFacts) -> int:
+    """Return the attempt that a result belongs to.
+
+    One that names none counts for the attempt that was current when it was said.
+    """
+    if result.attempt:
+        return result.attempt
+    if essay.requested_at is None:
+        return max(1, essay.outcome_attempt)
+    overtaken = result.said_at < essay.requested_at
+    return max(1, essay.requested_attempt - overtaken)
+
+
+def _checked(
+    essay: EssayFacts, attempt: int, by_attempt: Sequence[tuple[int, ResultFact]]
+) -> tuple[EssayStatus | None, ResultFact | None]:
+    """Return what the check came to in the newest attempt, and the result that says so."""
+    if attempt == 0:
+        return None, None
+    if essay.outcome_attempt == attempt:
+        return _concluded(essay, by_attempt)
+    answers = [result for number, result in by_attempt if number == attempt]
+    if not answers:
+        return EssayStatus.AWAITING_SPELLCHECK, None
+    first = min(answers, key=_when_said)
+    if first.is_success:
+        return EssayStatus.SPELLCHECKED_SUCCESS, first
+    return EssayStatus.SPELLCHECK_FAILED, first
+
+
+def _concluded(
+    essay: EssayFacts, by_attempt: Sequence[tuple[int, ResultFact]]
+) -> tuple[EssayStatus | None, ResultFact | None]:
+    """Return what the outcome made of the essay: it may rest on an attempt before its own."""
+    fitting = [pair for pair in by_attempt if pair[1].is_success == essay.outcome_is_success]
+    newest = max(fitting, key=lambda pair: (pair[0], _when_said(pair[1])), default=(0, None))
+    if essay.outcome_is_success:
+        return EssayStatus.SPELLCHECKED_SUCCESS, newest[1]
+    if not essay.requested_attempt and not essay.is_ready and not by_attempt:
+        return None, None  # the outcome counts an essay without a text as failed
+    return EssayStatus.SPELLCHECK_FAILED, newest[1]
+
+
+def _unchecked(batch: BatchFacts, essay: EssayFacts) -> EssayStatus | None:
+    if batch.ready_at is not None:
+        if essay.is_ready:
+            return EssayStatus.READY_FOR_PROCESSING
+        return EssayStatus.CONTENT_INGESTION_FAILED
+    if _original(essay, None) is not None:
+        return EssayStatus.READY_FOR_PROCESSING
+    return None
+
+
+def _error(essay: EssayFacts, status: EssayStatus | None, result: ResultFact | None) -> str | None:
+    if status is not EssayStatus.SPELLCHECK_FAILED:
+        return None
+    if result is None or _attempt_of(result, essay) < essay.requested_attempt:
+        return NO_RESULT_IN_TIME
+    return failure_text(result.error_code, result.error_message)
+
+
+def _was_terminal(
+    batch: BatchFacts, essay: EssayFacts, status: EssayStatus | None, result: ResultFact | None
+) -> bool:
+    """Tell whether the essay was terminal when its batch was cancelled."""
+    if status is EssayStatus.CONTENT_INGESTION_FAILED:
+        return True
+    if status is not EssayStatus.SPELLCHECKED_SUCCESS:
+        return False
+    is_concluded = essay.outcome_attempt >= essay.requested_attempt and essay.outcome_is_success
+    if is_concluded or result is None or batch.cancelled_at is None:
+        return True
+    return result.said_at <= batch.cancelled_at
+
+
+def _original(essay: EssayFacts, result: ResultFact | None) -> str | None:
+    """Return the essay's text: what was checked, else what ELS took, else the latest announced."""
+    known = (
+        (result.original_storage_id if result else None)
+        or essay.requested_storage_id
+        or essay.ready_storage_id
+    )
+    if known is not None:
+        return known
+    taken = [text for text in essay.texts if text.said_at and text.refused_because is None]
+    return max(taken, key=_when_said).storage_id if taken else None
+
+
+def _refused(facts: BatchFacts) -> Sequence[RefusedText]:
+    named = [
+        *((essay.essay_id, text) for essay in facts.essays for text in essay.texts),
+        *facts.strangers,
+    ]
+    refused = [_refusal(essay_id, text) for essay_id, text in named if text.refused_because]
+    return sorted(refused, key=attrgetter("essay_id", "storage_id"))
+
+
+def _refusal(essay_id: str, text: TextFact) -> RefusedText:
+    assert text.refused_because is not None
+    return RefusedText(
+        essay_id=essay_id,
+        storage_id=text.storage_id,
+        file_name=text.file_name,
+        student_name=text.student_name,
+        reason=text.refused_because,
+        reason_text=refusal_text(text.refused_because),
+    )

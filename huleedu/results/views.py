@@ -1,0 +1,99 @@
+"""Reads: the facts of a batch, and what there is of effects."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from huleedu.core.clock import to_text
+from huleedu.core.errors import NotFound
+from huleedu.results.decide import view_of
+from huleedu.results.model import BatchFacts, BatchView, EssayFacts, ResultFact, TextFact
+
+PATIENCE = timedelta(seconds=30)
+"""How long an outcome waits for results that it has overtaken (see ``decide.view_of``)."""
+BEHIND_SECONDS = 1.0
+"""When to ask again for a batch whose registration may be under way."""
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class Effect(NamedTuple):
+    """What a batch's events of one kind and attempt have done; ``times`` must be 1."""
+
+    batch_id: str
+    event_type: str
+    attempt: int
+    essay_id: str
+    times: int
+
+
+def effects(connection: sqlite3.Connection) -> Sequence[Effect]:
+    """Return every effect with the number of distinct events that claimed it.
+
+    ``essay_id`` is empty for what is about a batch.  Kinds that may rightly happen again (another
+    text of an essay, another deadline) have a row for each time.
+    """
+    rows = connection.execute(
+        "SELECT batch_id, event_type, attempt, essay_id, 1 + other_events FROM progress_event"
+        " ORDER BY batch_id, event_type, attempt, essay_id, discriminator"
+    )
+    return [Effect(*row) for row in rows]
+
+
+def view(connection: sqlite3.Connection, batch_id: str, now: datetime) -> BatchView:
+    """Return the batch as it stands at this moment.
+
+    Raises ``NotFound``, with a time to ask again, for a batch whose registration was not heard.
+    """
+    facts = load_facts(connection, batch_id)
+    if facts is None:
+        raise NotFound(
+            f"no batch {batch_id!r} is known here; one that was registered a moment ago "
+            "shows up shortly",
+            retry_after_seconds=BEHIND_SECONDS,
+        )
+    return view_of(facts, to_text(now - PATIENCE))
+
+
+def load_facts(connection: sqlite3.Connection, batch_id: str) -> BatchFacts | None:
+    """Return all that was said about a batch, or None before its registration."""
+    batches = _rows(
+        connection, "SELECT * FROM batch WHERE batch_id = ? AND registered_at IS NOT NULL", batch_id
+    )
+    if not batches:
+        return None
+    texts = _by_essay(connection, "essay_text", batch_id, TextFact)
+    results = _by_essay(connection, "essay_result", batch_id, ResultFact)
+    essays = [
+        msgspec.convert(
+            {**row, "texts": texts.pop(row["essay_id"], ()), "results": results[row["essay_id"]]},
+            EssayFacts,
+            strict=False,
+        )
+        for row in _rows(
+            connection,
+            "SELECT * FROM essay WHERE batch_id = ? AND position IS NOT NULL ORDER BY position",
+            batch_id,
+        )
+    ]
+    strangers = [(essay_id, text) for essay_id, named in texts.items() for text in named]
+    return msgspec.convert({**batches[0], "essays": essays, "strangers": strangers}, BatchFacts)
+
+
+def _by_essay(
+    connection: sqlite3.Connection, table: str, batch_id: str, kind: type[StructT]
+) -> dict[str, list[StructT]]:
+    found: dict[str, list[StructT]] = defaultdict(list)
+    for row in _rows(connection, f"SELECT * FROM {table} WHERE batch_id = ?", batch_id):
+        found[row["essay_id"]].append(msgspec.convert(row, kind, strict=False))
+    return found
+
+
+def _rows(connection: sqlite3.Connection, query: str, batch_id: str) -> Sequence[Mapping[str, Any]]:
+    cursor = connection.execute(query, (batch_id,))
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,0 +1,180 @@
+"""The projection ends in the same state whatever the order and the repetition of the events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from huleedu.core.enums import BatchStatus, EssayStatus, RefusalReason
+from huleedu.core.message import Message
+from huleedu.results.model import BatchView
+from huleedu.results.views import Effect, effects
+from tests.results.projecting import Projection
+from tests.results.story import START, Story
+
+TABLES = ("batch", "essay", "essay_text", "essay_result")
+
+
+def a_batch_with_everything() -> list[Message]:
+    """Three essays: one text replaced, one refused, one failing and retried with success."""
+    story = Story(essay_ids=["a", "b", "c"])
+    return [
+        story.registered(),
+        story.content("a", "text-old", student_name="Old", file_name="old.txt"),
+        story.content("a", student_name="Åsa", file_name="åsa.txt"),
+        story.content("b", file_name="b.txt"),
+        story.content("x", "text-x"),
+        story.refused("x", "text-x", RefusalReason.NOT_REGISTERED),
+        story.timed_out(["c"]),
+        story.extended(START.replace(hour=20)),
+        story.timed_out(["c"]),
+        story.proceeded(),
+        story.ready(["a", "b"]),
+        story.content("c", "text-late", file_name="late.txt"),
+        story.refused("c", "text-late", RefusalReason.BATCH_READY),
+        story.requested("a"),
+        story.requested("b"),
+        story.checked("a"),
+        story.failed("b", message="the checker stopped"),
+        story.concluded(failed=["b", "c"]),
+        story.requested("b", attempt=2),
+        story.checked("b", attempt=2, corrections=5),
+        story.concluded(failed=["c"], attempt=2),
+    ]
+
+
+def a_cancelled_batch() -> list[Message]:
+    """One essay is done before the cancellation, one after it, and a text comes too late."""
+    story = Story(essay_ids=["a", "b"])
+    return [
+        *story.without_failures()[:6],
+        story.checked("a"),
+        story.cancelled("the wrong class"),
+        story.checked("b"),
+        story.content("b", "text-late"),
+        story.refused("b", "text-late", RefusalReason.BATCH_CANCELLED),
+    ]
+
+
+def a_foreign_checker() -> list[Message]:
+    """Its results name no attempt."""
+    story = Story(essay_ids=["a"])
+    return [
+        story.registered(),
+        story.content("a"),
+        story.ready(),
+        story.requested("a"),
+        story.failed("a", attempt=None, message="no luck"),
+        story.concluded(failed=["a"]),
+        story.requested("a", attempt=2),
+        story.checked("a", attempt=None, corrections=7),
+        story.concluded(attempt=2),
+    ]
+
+
+STORIES = {
+    "everything": a_batch_with_everything(),
+    "cancelled": a_cancelled_batch(),
+    "foreign": a_foreign_checker(),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Every fact, what they come to, and the effects that were noted."""
+
+    facts: Mapping[str, Sequence[object]]
+    view: BatchView
+    effects: Sequence[Effect]
+
+
+def seen_after(fetches: Sequence[Sequence[Message]]) -> Seen:
+    projection = Projection()
+    for fetch in fetches:
+        projection.hear(fetch)
+    facts = {
+        table: sorted(projection.connection.execute(f"SELECT * FROM {table}"), key=repr)
+        for table in TABLES
+    }
+    seen = Seen(facts, projection.view(), effects(projection.connection))
+    projection.close()
+    return seen
+
+
+IN_ORDER = {name: seen_after([[one] for one in story]) for name, story in STORIES.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_order_and_repetition_ends_in_the_same_state(data: st.DataObject) -> None:
+    """A fold of any permutation, with repeats and in fetches of any size, is the fold in order."""
+    name = data.draw(st.sampled_from(sorted(STORIES)))
+    story = STORIES[name]
+    repeats = data.draw(st.lists(st.sampled_from(story), max_size=10))
+    told = data.draw(st.permutations([*story, *repeats]))
+    cuts = data.draw(st.lists(st.integers(0, len(told)), max_size=4).map(sorted))
+    edges = [0, *cuts, len(told)]
+    fetches = [told[low:high] for low, high in pairwise(edges)]
+
+    assert IN_ORDER[name] == seen_after(fetches)
+
+
+def test_the_stories_come_to_what_they_tell() -> None:
+    """The states that every order must reach are the right ones."""
+    everything, cancelled, foreign = (
+        IN_ORDER[name].view for name in ("everything", "cancelled", "foreign")
+    )
+
+    assert [(view.status, view.is_finished) for view in (everything, cancelled, foreign)] == [
+        (BatchStatus.COMPLETED_WITH_FAILURES, True),
+        (BatchStatus.CANCELLED, True),
+        (BatchStatus.COMPLETED_SUCCESSFULLY, True),
+    ]
+    assert [
+        (e.essay_id, e.status, e.student_name, e.file_name, e.corrections_made)
+        for e in everything.essays
+    ] == [
+        ("a", EssayStatus.SPELLCHECKED_SUCCESS, "Åsa", "åsa.txt", 3),
+        ("b", EssayStatus.SPELLCHECKED_SUCCESS, None, "b.txt", 5),
+        ("c", EssayStatus.CONTENT_INGESTION_FAILED, None, None, None),
+    ]
+    assert [(text.essay_id, text.file_name) for text in everything.refused_texts] == [
+        ("c", "late.txt"),
+        ("x", None),
+    ]
+    assert [(e.status, e.error) for e in cancelled.essays] == [
+        (EssayStatus.SPELLCHECKED_SUCCESS, None),
+        (EssayStatus.ESSAY_CRITICAL_FAILURE, "The batch was cancelled: the wrong class"),
+    ]
+    assert [(e.status, e.attempt, e.corrections_made) for e in foreign.essays] == [
+        (EssayStatus.SPELLCHECKED_SUCCESS, 2, 7)
+    ]
+
+
+def test_every_effect_is_claimed_by_one_event() -> None:
+    """Hearing the same events again adds no effect and claims none twice."""
+    projection = Projection()
+    projection.hear(STORIES["everything"]).hear(STORIES["everything"])
+
+    seen = effects(projection.connection)
+    projection.close()
+
+    assert len(STORIES["everything"]) == len(seen)
+    assert {1} == {effect.times for effect in seen}
+
+
+def test_two_events_that_claim_one_effect_are_seen() -> None:
+    """When a sender says the same thing under two ids, the effect stays one and is counted."""
+    story = Story()
+    once = story.requested("a")
+    again = Message(once.topic, once.key, once.value, {**once.headers, "event-id": "another"})
+    projection = Projection().hear([once, again, again])
+
+    seen = effects(projection.connection)
+    projection.close()
+
+    # The fault is counted each time that the other id is heard; a consumer drops repeats of an id.
+    assert [effect[:4] for effect in seen] == [("batch-1", "essay.spellcheck.requested", 1, "a")]
+    assert seen[0].times > 1
