@@ -154,7 +154,7 @@ def _essays_ready(data: BatchEssaysReady) -> EssaysReady:
             "without ready_essays, so their texts cannot be found"
         )
     essays = data.ready_essays or []
-    if {essay.essay_id for essay in essays} != set(data.ready_essay_ids):
+    if sorted(essay.essay_id for essay in essays) != sorted(data.ready_essay_ids):
         raise MalformedMessage(
             f"the readiness of batch {data.batch_id} names other essays in ready_essays "
             "than in ready_essay_ids"

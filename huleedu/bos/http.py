@@ -7,9 +7,16 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 
 from huleedu.bos.api_models import Fault, registration_faults, registration_of
+from huleedu.bos.documentation import (
+    NOT_FOUND,
+    REGISTERING,
+    UNAVAILABLE,
+    WRONG_QUESTION,
+    RegisterOperation,
+)
 from huleedu.bos.idempotency import Answer, KeyReused, RequestsInFlight, keyed_request
 from huleedu.bos.paging import cursor_at, position_of
 from huleedu.bos.registrar import BatchRegistrar
@@ -28,6 +35,13 @@ from huleedu.web.problems import problem
 from huleedu.web.request import correlation_id_of
 
 AnyRequest = Request[Any, Any, Any]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="1-255 visible ASCII characters: a repeat gets the first answer",
+    ),
+]
 
 REGISTER = "register_batch"
 TRIGGER_SMOKE_TEST = "trigger_spellcheck_test"
@@ -68,10 +82,14 @@ def _register_route(
         "/v1/batches/register",
         status_code=202,
         exception_handlers=_exception_handlers(REGISTER),
+        operation_class=RegisterOperation,
+        responses=REGISTERING,
         summary="Register a batch",
         tags=["batches"],
     )
-    async def register_batch(request: AnyRequest) -> Response[Any]:
+    async def register_batch(
+        request: AnyRequest, idempotency_key: IdempotencyKey = None
+    ) -> Response[Any]:
         """Register a class of essays; an Idempotency-Key makes a repeat harmless."""
         with _counted(REGISTER):
             try:
@@ -80,7 +98,7 @@ def _register_route(
                 return _not_json()
             if not body:  # the contract's "empty JSON": null, {}, [], ""
                 return _not_json()
-            keyed = keyed_request(REGISTER, request.headers.get("idempotency-key"), body)
+            keyed = keyed_request(REGISTER, idempotency_key, body)
             with in_flight.hold(keyed):
                 earlier = await registrar.answered_before(keyed)
                 if earlier is not None:
@@ -104,14 +122,16 @@ def _smoke_test_route(
         "/v1/batches/trigger-spellcheck-test",
         status_code=202,
         exception_handlers=_exception_handlers(TRIGGER_SMOKE_TEST),
+        responses={code: REGISTERING[code] for code in (202, 409, 500, 503)},
         summary="Run a small built-in batch",
         tags=["batches"],
     )
-    async def trigger_spellcheck_test(request: AnyRequest) -> Response[Any]:
+    async def trigger_spellcheck_test(
+        request: AnyRequest, idempotency_key: IdempotencyKey = None
+    ) -> Response[Any]:
         """Register and run three short English essays, to see that the whole way works."""
         with _counted(TRIGGER_SMOKE_TEST):
-            key = request.headers.get("idempotency-key")
-            keyed = keyed_request(TRIGGER_SMOKE_TEST, key, None)
+            keyed = keyed_request(TRIGGER_SMOKE_TEST, idempotency_key, None)
             with in_flight.hold(keyed):
                 earlier = await registrar.answered_before(keyed)
                 if earlier is not None:
@@ -132,7 +152,12 @@ def _smoke_test_route(
 def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
     page_size = limits.page_size
 
-    @get("/v1/batches", summary="List batches", tags=["batches"])
+    @get(
+        "/v1/batches",
+        responses={400: WRONG_QUESTION, 503: UNAVAILABLE},
+        summary="List batches",
+        tags=["batches"],
+    )
     async def get_batches(
         limit: Annotated[int, QueryParameter(ge=1, le=page_size)] = page_size,
         cursor: Annotated[str | None, QueryParameter(description="next_cursor of a page")] = None,
@@ -147,7 +172,12 @@ def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
             next_cursor=None if following is None else cursor_at(following),
         )
 
-    @get("/v1/batches/{batch_id:str}", summary="Read a batch", tags=["batches"])
+    @get(
+        "/v1/batches/{batch_id:str}",
+        responses={404: NOT_FOUND, 503: UNAVAILABLE},
+        summary="Read a batch",
+        tags=["batches"],
+    )
     async def get_batch(batch_id: FromPath[str]) -> BatchView:
         """Tell what a batch was registered with, its status and the state of its pipelines."""
         view = await database.read(lambda db: find_batch(db, batch_id))

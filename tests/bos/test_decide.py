@@ -148,6 +148,16 @@ def test_an_outcome_that_overtakes_the_readiness_ends_the_batch_for_good() -> No
     assert (late.batch, list(late.to_spellcheck)) == (ended, [])
 
 
+def test_a_cancelled_batch_is_not_started() -> None:
+    """A readiness that comes after the cancelling is skipped, and says why."""
+    cancelled = replace(REGISTERED, status=BatchStatus.CANCELLED)
+
+    decision = decide(cancelled, READY, LATER)
+
+    assert (decision.batch, list(decision.to_spellcheck)) == (cancelled, [])
+    assert decision.skipped == "the batch is cancelled"
+
+
 def test_an_older_attempt_changes_nothing() -> None:
     """While the second attempt runs, the first one's outcome and results are history."""
     retried = replace(after(READY), attempt=2)

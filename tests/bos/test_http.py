@@ -265,3 +265,15 @@ async def test_the_smoke_test_batch_is_registered_with_its_texts(bos: Bos) -> No
     assert isinstance(announced, BatchEssaysRegistered)
     assert sorted(announced.essay_ids) == sorted(essays)
     assert b"holliday" in essays["smoke-1"]
+
+
+async def test_the_registration_is_documented(bos: Bos) -> None:
+    """Its body, its key and every status that it answers are in the OpenAPI document."""
+    document = (await bos.client.get("/openapi.json")).json()
+
+    operation = document["paths"]["/v1/batches/register"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert sorted(schema["required"]) == sorted(body())
+    assert sorted(schema["properties"]) == sorted([*body(), "readiness_timeout_seconds"])
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
+    assert sorted(operation["responses"]) == ["202", "400", "409", "413", "422", "500", "503"]
