@@ -12,7 +12,8 @@ from huleedu.core.logging import LogFormat
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]  # at most a year
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,9 +35,12 @@ class Limits(Section, frozen=True, kw_only=True):
 
 
 class ModuleSettings(Section, frozen=True, kw_only=True):
-    """What every module has; None: the value for the whole process applies."""
+    """What every module has; None: the value for the whole process applies.
 
-    log_level: str | None = None
+    In what ``settings_sources.load_settings`` returns, those are already filled in.
+    """
+
+    log_level: LogLevel | None = None
     environment: str | None = None
     http_host: str | None = None
     http_port: Port | None = None
@@ -105,7 +109,7 @@ class Settings(Section, frozen=True, kw_only=True):
     port: Port = 5000
     """The one port of ``serve all-in-one``."""
     environment: str = "development"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
     log_format: LogFormat = "json"
     prometheus_port: Port | None = None
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
