@@ -1,0 +1,77 @@
+"""What must hold of the stores after the crashes, read from the files themselves."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+OUTBOXES = ("bos", "els", "files", "results")
+
+
+def faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
+    """Return every broken promise, in words; ``batches`` maps batch id → number of essays."""
+    return [
+        *_events_said_twice(data_dir),
+        *_effects(data_dir, batches),
+        *_left_over(data_dir),
+    ]
+
+
+def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _events_said_twice(data_dir: Path) -> Sequence[str]:
+    said: dict[tuple[object, ...], set[object]] = {}
+    for module in OUTBOXES:
+        for topic, key, value, headers, event_id in _rows(
+            data_dir / f"{module}.db", "SELECT topic, key, value, headers, event_id FROM outbox"
+        ):
+            data = json.loads(str(value, "utf-8") if isinstance(value, bytes) else str(value))
+            told = json.loads(headers if isinstance(headers, str | bytes) else "{}")
+            entity = data["data"].get("entity_ref") or {}
+            essay = data["data"].get("essay_id") or entity.get("entity_id")
+            batch = data["data"].get("batch_id") or entity.get("parent_id") or key
+            said.setdefault((topic, batch, essay, told.get("attempt")), set()).add(event_id)
+    return [f"{what} has {len(ids)} event ids: {ids}" for what, ids in said.items() if len(ids) > 1]
+
+
+def _effects(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
+    rows = _rows(
+        data_dir / "results.db",
+        "SELECT batch_id, event_type, attempt, essay_id FROM progress_event",
+    )
+    counted = Counter(rows)
+    faults = [f"{row} has {count} effects" for row, count in counted.items() if count != 1]
+    per_type = Counter((str(batch_id), str(event_type)) for batch_id, event_type, _, _ in rows)
+    for batch_id, essays in batches.items():
+        expected = {
+            "batch.essays.registered": 1,
+            "essay.content.ready": essays,
+            "batch.essays.ready": 1,
+            "essay.spellcheck.requested": essays,
+            "essay.spellcheck.result.received": essays,
+            "batch.phase.concluded": 1,
+        }
+        for event_type, count in expected.items():
+            seen = per_type[batch_id, event_type]
+            if seen != count:
+                faults.append(f"batch {batch_id}: {event_type} {seen} times instead of {count}")
+    return faults
+
+
+def _left_over(data_dir: Path) -> Sequence[str]:
+    faults = []
+    for module in OUTBOXES:
+        ((unsent,),) = _rows(
+            data_dir / f"{module}.db", "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
+        )
+        if unsent:
+            faults.append(f"the outbox of {module} still holds {unsent} rows")
+    ((letters,),) = _rows(data_dir / "dead_letters.db", "SELECT count(*) FROM dead_letter")
+    if letters:
+        faults.append(f"{letters} dead letters, though every message was valid")
+    return faults
