@@ -15,7 +15,7 @@ from huleedu.core.errors import Conflict, StoreUnavailable
 from huleedu.core.hops import ThreadHops
 from huleedu.store.database import GROUP_COMMIT_MAX, Database
 from tests.support.eventually import eventually
-from tests.support.stores import note_migrations, note_store, read_notes, write_note
+from tests.support.stores import note_store, read_notes, write_note
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
@@ -237,21 +237,25 @@ async def test_a_leader_cancelled_before_its_thread_starts_leaves_the_others(
 ) -> None:
     """The one who commits for all is cancelled while it waits for a thread: its own write never
     happens, the others' do."""
-    async with note_store(tmp_path / "s.db") as opened:
-        hops = DoorHops()
-        store = Database(opened.path, [note_migrations], hops)
+    hops = DoorHops()
+    hops.open.set()
+    async with note_store(tmp_path / "s.db", hops) as store:
+        gate = Gate(write_note("first"))
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.write, gate)
+            await _until(gate.entered.is_set)
+            hops.open = anyio.Event()  # shut
             leader = await _start(store, "leader", tasks)
             await _start(store, "follower", tasks)
             await _start(store, "another", tasks)
-            assert hops.waiting == 1
+            gate.go.set()
+            await _until(lambda: hops.waiting == 1)
             leader.cancel()
             await _settled()
             hops.open.set()
 
         assert leader.cancelled_caught
-        assert await store.read(read_notes) == ["follower", "another"]
-        await store.close()
+        assert await store.read(read_notes) == ["first", "follower", "another"]
 
 
 async def test_a_waiter_cancelled_before_its_turn_leaves_nothing(tmp_path: Path) -> None:
