@@ -1,4 +1,4 @@
-"""The process that reads uploaded files: ``python -m huleedu.files.child ALLOWANCE``.
+"""The process that reads uploaded files: ``python -P -c PROGRAM ALLOWANCE``.
 
 It reads requests from standard input and answers each on standard output, until its input ends.
 It can open no file and no socket, and the kernel ends it when it takes too much.
@@ -15,6 +15,16 @@ import msgspec
 
 from huleedu.files.errors import Unreadable, UnreadableReason
 from huleedu.files.extraction import ExtractionLimits, extract
+
+PROGRAM = """
+import sys, types, huleedu
+package = sys.modules["huleedu.files"] = types.ModuleType("huleedu.files")
+package.__path__ = [f"{huleedu.__path__[0]}/files"]
+from huleedu.files.child import run
+run()
+"""
+"""What a child starts with: it enters the package without its ``__init__``, which would bring the
+store and the web framework along (0.6 s and 30 MB a child, where 0.1 s and 16 MB do)."""
 
 LENGTH = struct.Struct(">I")
 """What goes before every message of either way: its length in bytes."""
@@ -62,8 +72,17 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, tag=True):
 Answer = Text | Refusal
 
 
-def main() -> None:
-    """Answer until the input ends."""
+def run() -> None:
+    """Answer until the input ends; exit with ``OUT_OF_MEMORY`` when the limit is met."""
+    try:
+        _answer_all()
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+    except BrokenPipeError:
+        sys.exit()  # nobody waits for the answer any more
+
+
+def _answer_all() -> None:
     allowance = msgspec.json.decode(sys.argv[1], type=Allowance)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     # Whoever started us decides when we end, by closing our input; a signal that is meant for the
@@ -122,12 +141,3 @@ def _receive(stream: BinaryIO) -> bytes | None:
 def _send(stream: BinaryIO, message: bytes) -> None:
     stream.write(LENGTH.pack(len(message)) + message)
     stream.flush()
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except MemoryError:
-        sys.exit(OUT_OF_MEMORY)
-    except BrokenPipeError:
-        sys.exit()  # nobody waits for the answer any more

@@ -15,6 +15,7 @@ only the sender knows, and neither is lost silently.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import msgspec
 
@@ -51,10 +52,19 @@ class Unchanged(msgspec.Struct, frozen=True):
     essay_id: str
 
 
+class MisfitReason(StrEnum):
+    """The stable slug of each way in which a file can belong to no essay."""
+
+    UNKNOWN_ESSAY = "unknown_essay"
+    NAMED_TWICE = "named_twice"
+    NO_PLACE = "no_place"
+
+
 class Refused(msgspec.Struct, frozen=True):
     """The file belongs to no essay; ``error`` tells its sender why and what to do."""
 
     error: str
+    reason: MisfitReason
 
 
 Outcome = Assigned | Replaced | Unchanged | Refused
@@ -80,7 +90,9 @@ def match_files(
         if essay_id is None:
             outcomes[place] = places.put_anywhere(upload)
         elif essay_id not in places:
-            outcomes[place] = Refused(_unknown(upload, essay_id, registered))
+            outcomes[place] = Refused(
+                _unknown(upload, essay_id, registered), MisfitReason.UNKNOWN_ESSAY
+            )
         else:
             outcomes[place] = places.put(upload, essay_id)
     return tuple(outcomes[place] for place in range(len(uploads)))
@@ -116,7 +128,7 @@ class _Places:
         if previous == upload.storage_id:
             return Unchanged(essay_id)
         if other is not upload:
-            return Refused(_named_twice(upload, other, essay_id))
+            return Refused(_named_twice(upload, other, essay_id), MisfitReason.NAMED_TWICE)
         self._texts[essay_id] = upload.storage_id
         return Assigned(essay_id) if previous is None else Replaced(essay_id, previous)
 
@@ -127,7 +139,7 @@ class _Places:
         if holder := self._holders.get(upload.storage_id):
             return Unchanged(holder)
         if not self._free:
-            return Refused(_no_place(upload, len(self._registered)))
+            return Refused(_no_place(upload, len(self._registered)), MisfitReason.NO_PLACE)
         essay_id = self._free.pop()
         self._holders[upload.storage_id] = essay_id
         return Assigned(essay_id)

@@ -24,7 +24,16 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 import huleedu
 from huleedu.core.errors import Unavailable
-from huleedu.files.child import LENGTH, OUT_OF_MEMORY, READY, Allowance, Answer, Refusal, Request
+from huleedu.files.child import (
+    LENGTH,
+    OUT_OF_MEMORY,
+    PROGRAM,
+    READY,
+    Allowance,
+    Answer,
+    Refusal,
+    Request,
+)
 from huleedu.files.errors import Unreadable, UnreadableReason
 from huleedu.files.extraction import ExtractionLimits, extract
 from huleedu.files.file_names import clean_file_name
@@ -197,7 +206,7 @@ class _Child:
         # environment, which may hold secrets, it gets what the interpreter needs.
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment["PYTHONPATH"] = _PROGRAM_ROOT
-        command = [sys.executable, "-P", "-m", "huleedu.files.child"]
+        command = [sys.executable, "-P", "-c", PROGRAM]
         try:
             process = await anyio.open_process(
                 [*command, msgspec.json.encode(allowance).decode()],

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from huleedu.files.matching import (
     Assigned,
+    MisfitReason,
     Outcome,
     Refused,
     Replaced,
@@ -143,7 +144,8 @@ def test_an_unknown_essay_is_named_with_those_that_exist() -> None:
 
     assert few == Refused(
         "“a.txt” was sent as essay “esay-1”, which this batch does not have. "
-        "Its essays are: essay-1, essay-2, essay-3."
+        "Its essays are: essay-1, essay-2, essay-3.",
+        MisfitReason.UNKNOWN_ESSAY,
     )
     assert isinstance(many, Refused)
     assert "“x��y”" in many.error

@@ -1,0 +1,12 @@
+"""Upload and text extraction: files of a class become the texts of its essays.
+
+Owns: the essays that each batch expects, and which file is whose essay, in every version.
+Hears: BatchEssaysRegistered, EssayContentRefused.
+Says: EssayContentReady, once for each version of an essay's text.
+"""
+
+from huleedu.files.handlers import subscriptions
+from huleedu.files.http import routes
+from huleedu.files.store import MIGRATIONS
+
+__all__ = ["MIGRATIONS", "routes", "subscriptions"]

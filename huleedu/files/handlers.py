@@ -1,0 +1,82 @@
+"""What files hears, and how it counts."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from huleedu.core.enums import ProcessingEvent
+from huleedu.core.errors import MalformedMessage
+from huleedu.core.logging import create_service_logger, log_event_processing
+from huleedu.core.message import Message
+from huleedu.core.messages import BatchEssaysRegistered, EssayContentRefused
+from huleedu.core.platform import Platform
+from huleedu.core.settings import FilesSettings
+from huleedu.core.topics import topic_name
+from huleedu.files.model import Registration
+from huleedu.files.store import add_registrations, note_refusal
+from huleedu.store.database import Database
+from huleedu.transport.consumer import Heard, StoreConsumer
+from huleedu.transport.protocol import Subscription
+
+HEARD = (ProcessingEvent.BATCH_ESSAYS_REGISTERED, ProcessingEvent.ESSAY_CONTENT_REFUSED)
+
+_logger = create_service_logger("files")
+
+
+def subscriptions(
+    database: Database, platform: Platform, settings: FilesSettings
+) -> Sequence[Subscription]:
+    """Return what files listens to."""
+    return [
+        Subscription(
+            group=settings.consumer_group or "",
+            topics=[topic_name(event) for event in HEARD],
+            consumer=StoreConsumer(database, apply, platform, "files"),
+        )
+    ]
+
+
+def apply(
+    connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
+) -> Sequence[Message]:
+    """Learn registrations and refusals; nothing follows from them.
+
+    Raises ``MalformedMessage`` for a registration whose count or ids do not fit.
+    """
+    registered = [_registration(o) for o in heard if isinstance(o.data, BatchEssaysRegistered)]
+    add_registrations(connection, registered, now)
+    for one in heard:
+        if isinstance(one.data, EssayContentRefused):
+            _note_refusal(connection, one, one.data)
+    return []
+
+
+def _registration(one: Heard) -> Registration:
+    data = one.data
+    assert isinstance(data, BatchEssaysRegistered)
+    if len(set(data.essay_ids)) != len(data.essay_ids):
+        raise MalformedMessage(f"batch {one.batch_id!r} registers an essay id twice")
+    if data.expected_essay_count != len(data.essay_ids):
+        raise MalformedMessage(
+            f"batch {one.batch_id!r} expects {data.expected_essay_count} essays "
+            f"and names {len(data.essay_ids)}"
+        )
+    return Registration(one.batch_id, one.envelope.correlation_id, data.essay_ids)
+
+
+def _note_refusal(connection: sqlite3.Connection, one: Heard, refused: EssayContentRefused) -> None:
+    # A text that came from elsewhere (BOS sends some itself) may be refused as well.
+    is_ours = note_refusal(
+        connection, one.batch_id, refused.essay_id, refused.storage_id, refused.reason.value
+    )
+    correlation_id = one.envelope.correlation_id
+    log_event_processing(
+        _logger,
+        "text_refused" if is_ours else "text_of_others_refused",
+        event_type=one.envelope.event_type,
+        event_id=str(one.envelope.event_id),
+        correlation_id=None if correlation_id is None else str(correlation_id),
+        batch_id=one.batch_id,
+        essay_id=refused.essay_id,
+        reason=refused.reason.value,
+    )
