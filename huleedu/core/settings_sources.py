@@ -58,7 +58,7 @@ def load_settings(
     there.  An empty variable counts as unset.  ``DATABASE_PATH`` applies to a process of one
     module only, since modules never share a file.
 
-    Raises ``Misconfigured`` that lists every fault: unknown keys, and values that are not allowed,
+    Raises ``Misconfigured`` that lists every fault, one a line: unknown keys, and values that are not allowed,
     with where each came from and what is allowed instead.
     """
     for dotted in command_line:
@@ -79,7 +79,7 @@ def load_settings(
             except msgspec.ValidationError:
                 faults.append(_not_allowed(given))
     if faults:
-        raise Misconfigured("; ".join(dict.fromkeys(faults)))
+        raise Misconfigured("\n".join(dict.fromkeys(faults)))
     return LoadedSettings(_assembled(values), origins, sources.notes())
 
 
