@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -22,17 +23,20 @@ from huleedu.files import store as files_store
 from huleedu.files.extraction.limits import ExtractionLimits
 from huleedu.files.sandbox import ExtractInChild
 from huleedu.spellcheck import handlers as spellcheck_handlers
-from huleedu.spellcheck.index import Progress
 from huleedu.spellcheck.pool import CheckerPool
+from huleedu.spellcheck.word_index import Progress
 from huleedu.store.database import Database
 from huleedu.store.directory import locked, role_secret
-from huleedu.store.housekeeping import keep_house
+from huleedu.store.housekeeping import Chore, chores_of, keep_house
 from huleedu.store.migrations import Migrations
 from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Transport
 from huleedu.web.application import build_application
 from huleedu.web.server import serve
+
+KEEP_ANSWERS = timedelta(days=30)
+"""How long a registration may be repeated with its Idempotency-Key."""
 
 _logger = create_service_logger("app")
 
@@ -97,15 +101,15 @@ async def all_in_one(
             *els.routes(stores["els"]),
             *content.routes(texts, secret, settings.limits),
             *files_http.routes(
-                stores["files"], platform, settings, settings.limits, texts, extractor
+                stores["files"], platform, settings.files, settings.limits, texts, extractor
             ),
-            *results.routes(stores["results"], platform, settings, texts, stopping),
+            *results.routes(stores["results"], platform, settings.results, texts, stopping),
         ]
         application = build_application(
             routes, platform=platform, limits=settings.limits, readiness=readiness
         )
         tasks.start("transport", transport.run)
-        tasks.start("housekeeping", lambda: keep_house(_with_outbox(stores), platform))
+        tasks.start("housekeeping", lambda: keep_house(_chores(stores), platform))
         tasks.start("spell-checker", lambda: _stay_loaded(checkers))
         yield Running(application, stores, transport, checkers, tasks, stopping)
 
@@ -165,6 +169,11 @@ def _with_outbox(stores: Mapping[str, Database]) -> Sequence[Database]:
     return [stores[name] for name in ("bos", "els", "files", "results")]
 
 
+def _chores(stores: Mapping[str, Database]) -> Sequence[Chore]:
+    answers = Chore(stores["bos"], bos.purge_answers, KEEP_ANSWERS)
+    return [*chores_of(_with_outbox(stores)), answers]
+
+
 def _transport(
     settings: Settings,
     platform: Platform,
@@ -176,8 +185,8 @@ def _transport(
     for subscription in (
         *bos.subscriptions(stores["bos"], platform, settings),
         *els.subscriptions(stores["els"], platform, settings.els),
-        *files_handlers.subscriptions(stores["files"], platform, settings),
-        *results.subscriptions(stores["results"], platform, settings),
+        *files_handlers.subscriptions(stores["files"], platform, settings.files),
+        *results.subscriptions(stores["results"], platform, settings.results),
         *spellcheck_handlers.subscriptions(
             transport, checkers, texts, platform, settings.spellcheck, checkers.workers
         ),

@@ -1,8 +1,9 @@
 """Forgetting what is no longer needed, in small slices beside the work."""
 
-from collections.abc import Sequence
-from datetime import timedelta
-from functools import partial
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from huleedu.core.errors import StoreUnavailable
 from huleedu.core.logging import create_service_logger
@@ -15,28 +16,49 @@ ROUND_SECONDS = 3_600.0
 KEEP_SENT = timedelta(days=7)
 KEEP_HANDLED = timedelta(days=30)
 
+Purge = Callable[[sqlite3.Connection, datetime, timedelta], int]
+"""Deletes at most one slice of rows older than so much; returns how many it deleted."""
+
 _logger = create_service_logger("housekeeping")
 
 
-async def keep_house(stores: Sequence[Database], platform: Platform) -> None:
-    """Once an hour delete sent outbox rows of 7 days and handled event ids of 30; never returns.
+@dataclass(frozen=True)
+class Chore:
+    """Rows of one store that are kept for so long."""
+
+    store: Database
+    purge: Purge
+    keep: timedelta
+
+
+def chores_of(stores: Sequence[Database]) -> Sequence[Chore]:
+    """Return what every store with an outbox forgets: sent rows and handled event ids."""
+    kept: tuple[tuple[Purge, timedelta], ...] = (
+        (purge_sent, KEEP_SENT),
+        (purge_handled, KEEP_HANDLED),
+    )
+    return [Chore(store, purge, keep) for store in stores for purge, keep in kept]
+
+
+async def keep_house(chores: Sequence[Chore], platform: Platform) -> None:
+    """Do every chore once an hour; never returns.
 
     A slice is one transaction, so that requests never wait for more than that.
     """
     while True:
-        for store in stores:
+        for chore in chores:
             try:
-                await _sweep(store, platform)
+                await _do(chore, platform)
             except StoreUnavailable as fault:
-                _logger.warning("housekeeping_postponed", store=store.path.stem, error=str(fault))
+                name = chore.store.path.stem
+                _logger.warning("housekeeping_postponed", store=name, error=str(fault))
         await platform.clock.sleep(ROUND_SECONDS)
 
 
-async def _sweep(store: Database, platform: Platform) -> None:
+async def _do(chore: Chore, platform: Platform) -> None:
+    rows = 0
     now = platform.clock.now()
-    for purge, keep in ((purge_sent, KEEP_SENT), (purge_handled, KEEP_HANDLED)):
-        rows = 0
-        while deleted := await store.write(partial(purge, now=now, keep=keep)):
-            rows += deleted
-        if rows:
-            _logger.info("rows_purged", store=store.path.stem, purge=purge.__name__, rows=rows)
+    while deleted := await chore.store.write(lambda db: chore.purge(db, now, chore.keep)):
+        rows += deleted
+    if rows:
+        _logger.info("rows_purged", store=chore.store.path.stem, rows=rows)
