@@ -58,8 +58,8 @@ def load_settings(
     there.  An empty variable counts as unset.  ``DATABASE_PATH`` applies to a process of one
     module only, since modules never share a file.
 
-    Raises ``Misconfigured`` that lists every fault, one a line: unknown keys, and values that are not allowed,
-    with where each came from and what is allowed instead.
+    Raises ``Misconfigured`` that lists every fault, one a line: unknown keys, and values that are
+    not allowed, with where each came from and what is allowed instead.
     """
     for dotted in command_line:
         assert dotted in KEYS, f"the command line sets {dotted}, which is no setting"
