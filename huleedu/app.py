@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import anyio
-from litestar import Litestar
 
 from huleedu import bos, content, els, results
 from huleedu.core.background import BackgroundTasks
@@ -32,7 +31,7 @@ from huleedu.store.migrations import Migrations
 from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Transport
-from huleedu.web.application import build_application
+from huleedu.web.application import Application, build_application
 from huleedu.web.server import serve
 
 KEEP_ANSWERS = timedelta(days=30)
@@ -45,7 +44,7 @@ _logger = create_service_logger("app")
 class Running:
     """A program that is up: what answers requests, and what it stands on."""
 
-    application: Litestar
+    application: Application
     stores: Mapping[str, Database]
     transport: Transport
     checkers: CheckerPool
