@@ -1,0 +1,5 @@
+"""``python -m huleedu``: the same as the command ``huleedu``."""
+
+from huleedu.cli import main
+
+main()

@@ -1,0 +1,108 @@
+"""What a server answers, as far as this client reads it; a newer server may say more."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch was registered."""
+
+    batch_id: str
+    correlation_id: str
+    status: str
+
+
+class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one file: whose essay it is, or why it was not taken."""
+
+    file_name: str
+    essay_id: str | None = None
+    error: str | None = None
+
+
+class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one upload: one entry a file, in the order in which they were sent."""
+
+    batch_id: str
+    files: Sequence[UploadedFile]
+
+
+class EssayResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One essay as it stands; ``status`` is null until its text is there."""
+
+    essay_id: str
+    status: str | None
+    status_text: str
+    student_name: str | None = None
+    file_name: str | None = None
+    corrections_made: int | None = None
+    error: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether its check ended well."""
+        return self.status == "spellchecked_success"
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Essays by how they stand: ``pending`` + ``succeeded`` + ``failed`` = ``expected``."""
+
+    expected: int
+    texts_received: int
+    pending: int
+    succeeded: int
+    failed: int
+    corrections: int
+
+
+class BatchResults(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as the results of its essays make it."""
+
+    batch_id: str
+    status: str
+    status_text: str
+    is_finished: bool
+    counts: Counts
+    essays: Sequence[EssayResult]
+
+    @property
+    def is_success(self) -> bool:
+        """Whether every essay that was expected was checked."""
+        return self.is_finished and self.counts.succeeded == self.counts.expected
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch was registered with."""
+
+    course_code: str
+    class_designation: str
+    expected_essay_count: int
+    essay_ids: Sequence[str]
+
+
+class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as the orchestrator sees it."""
+
+    batch_id: str
+    status: str
+    registered_at: str
+    context: Context
+
+
+class BatchLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as one line of a list."""
+
+    batch_id: str
+    status: str
+    registered_at: str
+    course_code: str
+    class_designation: str
+    expected_essay_count: int
+
+
+class BatchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of batches, newest first; ``next_cursor`` is null on the last page."""
+
+    batches: Sequence[BatchLine]
+    next_cursor: str | None = None
