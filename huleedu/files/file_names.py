@@ -17,14 +17,20 @@ _PARTICLES = frozenset(
 )
 # Words that begin with a capital in the titles and labels that pupils and systems give to files.
 _LABELS = """
-a about all an and är are argumentative as assignment at att av bok book by change class climate
-copy del den det document dokument draft eng engelska english en essay ett exam final första för
-från global group grupp hand har hem hembygd holiday home homework how i important in inlämning is
-it jag kap kapitel klass kopia la letter life love man media miljö min mitt my nature new novell ny
-när och of om on our part på prov recension report review scan school second short skola slutlig
-social some sommar sommarlov speech story summer sv svenska swedish tal task temp test text that
-the this to un unnamed untitled uppgift uppsats uppsatser utan utkast vad vår version vi war we
-what who why with word world writing year år
+a about all an analys analysis analytical and application are argumentation argumentative
+argumenterande as assignment at att av berättelse bok bokanalys book brev by change class climate
+copy dagbok debatt debattartikel del den det diary discussion document dokument draft en eng
+engelska english essay ett exam exposé final från färdig färdigt för första global group grupp
+hand har hem hembygd holiday home homework how i important in inlämning insändare interview
+intervju is it jag kap kapitel klar klart klass kopia krönika kåseri la ledare letter life love
+lämna mall man media miljö min mitt my name namn namnlös namnlöst narrative nature new novell
+noveller ny nytt när och of oinlämnad om on opinion original our part persuasive presentation
+project projekt prov på question questions rapport reading recension referat reflection reflektion
+renskriven report resumé review rättad saga sammanfattning scan school second short sista skola
+slutlig slutversion social some sommar sommarlov speech story submission summary summer sv svar
+svenska swedish tal task temp template test text that the this titel title to turnitin un unnamed
+untitled uppdrag uppgift uppgiften uppsats uppsatser utan utkast utredande utredning vad version
+vetenskaplig vi vår war we what who why with word world writing year är år
 """
 _NOT_NAMES = frozenset(_LABELS.split())
 
@@ -76,6 +82,8 @@ def student_name_from(file_name: str) -> str | None:
     stem = stem_of(file_name)
     if moodle := _MOODLE.match(stem):
         return _as_student(moodle["student"])
+    if stem.count("_") > 1:
+        return None  # some scheme of its own
     parts = [part for part in re.split(r"\s+[-–—]\s+", stem.replace("_", " ")) if part.strip()]
     students = [student for part in parts if (student := _as_student(part))]
     return students[0] if len(students) == 1 else None

@@ -177,6 +177,7 @@ _CHILD_GONE = (
     anyio.IncompleteRead,
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
+    ConnectionError,
     msgspec.DecodeError,
 )
 

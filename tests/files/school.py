@@ -18,7 +18,7 @@ from huleedu.core.platform import Platform
 from huleedu.core.settings import FilesSettings, Limits
 from huleedu.files import MIGRATIONS, routes, subscriptions
 from huleedu.files.extraction import ExtractionLimits
-from huleedu.files.sandbox import ExtractInline
+from huleedu.files.sandbox import ExtractInline, Extractor
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.event_progress import EventProgress
@@ -27,6 +27,7 @@ from huleedu.web.application import build_application
 from tests.support import builders
 
 SETTINGS = FilesSettings(registration_wait_seconds=0.05)
+LIMITS = Limits()
 
 
 @dataclass
@@ -123,8 +124,9 @@ async def school(
     directory: Path | None = None,
     *,
     settings: FilesSettings = SETTINGS,
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
     content: FakeContent | None = None,
+    extractor: Extractor | None = None,
 ) -> AsyncIterator[School]:
     """Open the store in ``directory`` (or one of its own) and the application on it."""
     with tempfile.TemporaryDirectory() as own:
@@ -133,9 +135,9 @@ async def school(
         database = Database((directory or Path(own)) / "files.db", MIGRATIONS, platform.hops)
         await database.open()
         try:
-            extractor = ExtractInline(ExtractionLimits(text_bytes_max=limits.text_bytes))
+            inline = ExtractInline(ExtractionLimits(text_bytes_max=limits.text_bytes))
             app = build_application(
-                routes(database, platform, settings, limits, content, extractor),
+                routes(database, platform, settings, limits, content, extractor or inline),
                 platform=platform,
                 limits=limits,
             )

@@ -50,11 +50,11 @@ async def test_files_become_the_texts_of_essays(here: School) -> None:
             {"file_name": "e1.docx", "essay_id": "e1", "outcome": "assigned"},
         ],
     } == answer.json()
-    assert [("e2", "My summer."), ("e1", "My dog.")] == await here.said_texts()
+    assert await here.said_texts() == [("e2", "My summer."), ("e1", "My dog.")]
     anna, dog = map(content_ready_in, await here.said())
-    assert ("Anna Lindqvist.txt", "Anna Lindqvist") == (anna.file_name, anna.student_name)
-    assert ("e1.docx", None) == (dog.file_name, dog.student_name)
-    assert ("b", "e2") == (anna.entity.parent_id, anna.entity.entity_id)
+    assert (anna.file_name, anna.student_name) == ("Anna Lindqvist.txt", "Anna Lindqvist")
+    assert (dog.file_name, dog.student_name) == ("e1.docx", None)
+    assert (anna.entity.parent_id, anna.entity.entity_id) == ("b", "e2")
 
 
 async def test_the_correlation_id_is_the_registrations(here: School) -> None:
@@ -72,7 +72,7 @@ async def test_the_correlation_id_is_the_registrations(here: School) -> None:
     (line,) = [line for line in lines if line["event"] == "file_received"]
     assert line["correlation_id"] == str(CORRELATION)
     assert line["request_id"] == request_id
-    assert ("b", "e1") == (line["batch_id"], line["essay_id"])
+    assert (line["batch_id"], line["essay_id"]) == ("b", "e1")
     assert "Anna" not in str(lines)
 
 
@@ -82,7 +82,7 @@ async def test_essay_ids_belong_to_the_files_that_follow_them(here: School) -> N
 
     answer = await here.uploads("b", files, ["e3", "", "e2"])
 
-    assert ["e3", "e1", "e2"] == essays_in(answer)
+    assert essays_in(answer) == ["e3", "e1", "e2"]
 
 
 @pytest.mark.parametrize("essay_ids", [["e1"], ["e1", "e2", "e3"]])
@@ -93,7 +93,7 @@ async def test_ids_for_some_files_only_are_refused(here: School, essay_ids: list
     assert answer.status_code == 400
     assert f"names {len(essay_ids)} essays for 2 files" in answer.json()["detail"]
     assert not here.content.texts
-    assert [] == await here.said()
+    assert await here.said() == []
 
 
 async def test_a_broken_file_leaves_its_neighbours_alone(here: School) -> None:
@@ -108,8 +108,8 @@ async def test_a_broken_file_leaves_its_neighbours_alone(here: School) -> None:
 
     answer = await here.uploads("b", files)
 
-    assert [None, "e1", None, None, "e2"] == essays_in(answer)
-    assert ["empty_file", None, "unsupported_ending", "mislabelled", None] == reasons_in(answer)
+    assert essays_in(answer) == [None, "e1", None, None, "e2"]
+    assert reasons_in(answer) == ["empty_file", None, "unsupported_ending", "mislabelled", None]
     assert answer.json()["message"] == "2 of 5 files taken."
     assert "“empty.txt” is empty." in answer.json()["files"][0]["error"]
 
@@ -121,8 +121,8 @@ async def test_a_file_that_belongs_nowhere_is_told_why(here: School) -> None:
     wrong = await here.uploads("b", [("x.txt", b"x")], ["e9"])
     answer = await here.uploads("b", files)
 
-    assert ["unknown_essay"] == reasons_in(wrong)
-    assert [None, None, None, "no_place"] == reasons_in(answer)
+    assert reasons_in(wrong) == ["unknown_essay"]
+    assert reasons_in(answer) == [None, None, None, "no_place"]
 
 
 async def test_the_same_upload_again_changes_nothing(here: School) -> None:
@@ -134,7 +134,7 @@ async def test_the_same_upload_again_changes_nothing(here: School) -> None:
     again = await here.uploads("b", files)
 
     assert essays_in(first) == essays_in(again)
-    assert ["unchanged", "unchanged"] == [one["outcome"] for one in again.json()["files"]]
+    assert [one["outcome"] for one in again.json()["files"]] == ["unchanged", "unchanged"]
     assert said == await here.said()
 
 
@@ -145,8 +145,8 @@ async def test_a_text_replaced_and_put_back_is_three_events(here: School) -> Non
         answer = await here.uploads("b", [("e2.txt", text)])
         outcomes += [one["outcome"] for one in answer.json()["files"]]
 
-    assert ["assigned", "unchanged", "replaced", "replaced"] == outcomes
-    assert [("e2", "A"), ("e2", "B"), ("e2", "A")] == await here.said_texts()
+    assert outcomes == ["assigned", "unchanged", "replaced", "replaced"]
+    assert await here.said_texts() == [("e2", "A"), ("e2", "B"), ("e2", "A")]
     assert len({message.event_id for message in await here.said()}) == 3
 
 
@@ -154,8 +154,8 @@ async def test_names_are_made_harmless(here: School) -> None:
     """A name with folders is shown and said without them."""
     answer = await here.uploads("b", [("../../e3.txt", b"A"), ("C:\\essays\\e1.txt", b"B")])
 
-    assert ["e3.txt", "e1.txt"] == [one["file_name"] for one in answer.json()["files"]]
-    assert ["e3", "e1"] == essays_in(answer)
+    assert [one["file_name"] for one in answer.json()["files"]] == ["e3.txt", "e1.txt"]
+    assert essays_in(answer) == ["e3", "e1"]
 
 
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -195,7 +195,7 @@ async def test_a_form_that_is_none_is_explained(
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert detail in answer.json()["detail"]
-    assert [] == await here.said()
+    assert await here.said() == []
 
 
 async def test_fields_of_others_are_ignored(here: School) -> None:
@@ -206,7 +206,7 @@ async def test_fields_of_others_are_ignored(here: School) -> None:
 
     answer = await here.client.post("/v1/files/batch", content=body, headers=FORM)
 
-    assert ["e3"] == essays_in(answer)
+    assert essays_in(answer) == ["e3"]
 
 
 async def test_a_file_over_the_limit_is_its_own_error() -> None:
@@ -217,8 +217,8 @@ async def test_a_file_over_the_limit_is_its_own_error() -> None:
 
         answer = await here.uploads("b", files)
 
-    assert ["too_large", None, None] == reasons_in(answer)
-    assert [None, "e1", "e2"] == essays_in(answer)
+    assert reasons_in(answer) == ["too_large", None, None]
+    assert essays_in(answer) == [None, "e1", "e2"]
     assert "“large.txt” is larger than 50 bytes" in answer.json()["files"][0]["error"]
 
 
@@ -231,9 +231,9 @@ async def test_as_many_files_as_allowed_and_not_one_more() -> None:
         await here.registers("b", essay_ids)
 
         too_many = await here.uploads("b", [*files, ("b.txt", b"B")])
-        assert 413 == too_many.status_code
+        assert too_many.status_code == 413
         assert "more than 1,000 files" in too_many.json()["detail"]
-        assert [] == await here.said()
+        assert await here.said() == []
 
         assert essay_ids == essays_in(await here.uploads("b", files, essay_ids))
         assert len(await here.said()) == limits.upload_files
@@ -314,8 +314,8 @@ async def test_a_registration_heard_during_the_wait_lets_the_upload_in(
             await here.registers("b", ["e1"])
             await here.registers("c", ["e2"])
 
-    assert ["e1"] == essays_in(answers["b"])
-    assert ["e2"] == essays_in(answers["c"])
+    assert essays_in(answers["b"]) == ["e1"]
+    assert essays_in(answers["c"]) == ["e2"]
 
 
 async def test_a_content_store_that_is_away_is_told_and_heals() -> None:
@@ -326,13 +326,13 @@ async def test_a_content_store_that_is_away_is_told_and_heals() -> None:
         await here.registers("b", ["e1", "e2", "e3", "e4"])
 
         answer = await here.uploads("b", files)
-        assert 503 == answer.status_code
+        assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
-        assert [] == await here.said()
+        assert await here.said() == []
 
         content.puts_until_away = None
-        assert ["e1", "e2", "e3", "e4"] == essays_in(await here.uploads("b", files))
-        assert ["a", "b", "c", "d"] == [text for _, text in await here.said_texts()]
+        assert essays_in(await here.uploads("b", files)) == ["e1", "e2", "e3", "e4"]
+        assert [text for _, text in await here.said_texts()] == ["a", "b", "c", "d"]
 
 
 async def test_a_store_that_cannot_write_is_told_and_heals(here: School) -> None:
@@ -344,15 +344,15 @@ async def test_a_store_that_cannot_write_is_told_and_heals(here: School) -> None
     answer = await here.uploads("b", [("b.txt", b"B")])
 
     aside.rename(here.database.path)
-    assert 503 == answer.status_code
+    assert answer.status_code == 503
     assert "retry-after" in answer.headers
-    assert ["e2"] == essays_in(await here.uploads("b", [("b.txt", b"B")]))
-    assert [("e1", "A"), ("e2", "B")] == await here.said_texts()
+    assert essays_in(await here.uploads("b", [("b.txt", b"B")])) == ["e2"]
+    assert await here.said_texts() == [("e1", "A"), ("e2", "B")]
 
 
 async def test_a_caller_that_hangs_up_leaves_nothing(here: School) -> None:
     """A form that ends with its connection is no upload."""
-    events = [
+    events: list[dict[str, object]] = [
         {"type": "http.request", "body": BATCH + FILE, "more_body": True},
         {"type": "http.disconnect"},
     ]
@@ -381,5 +381,5 @@ async def test_a_caller_that_hangs_up_leaves_nothing(here: School) -> None:
     assert isinstance(transport, httpx.ASGITransport)
     await transport.app(scope, receive, send)
 
-    assert [] == await here.said()
+    assert await here.said() == []
     assert not here.content.texts
