@@ -1,10 +1,9 @@
 """Checks one text: finds misspelt words, corrects those that are sure, flags the rest."""
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 from huleedu.core.enums import Language
 from huleedu.spellcheck.dictionary import WORD_LETTERS_MAX, Dictionary
@@ -13,8 +12,6 @@ from huleedu.spellcheck.model import CheckedText, Correction, Kind, apply
 from huleedu.spellcheck.ranking import Candidate, Ranking
 from huleedu.spellcheck.word_index import Index, Progress
 from huleedu.spellcheck.words import Shape, Word, words
-
-Answer = TypeVar("Answer")
 
 SURE = 0.82
 """Least probability of a correction that is made.
@@ -25,8 +22,12 @@ On ``tests/spellcheck/data`` at least 95 of 100 such corrections are what was me
 SURE_AT_SENTENCE_START = 0.95
 """The same for a capitalised first word: it may be a name."""
 
-NAME_DISTANCE_MIN = 1.0
-"""A capitalised first word that is this far from every lower-case word is taken for a name."""
+NAME_DISTANCE = 1.0
+NAME_ZIPF = 4.0
+"""A capitalised first word is taken for a name unless it is this near to a word this frequent.
+
+In edits, and in log10 of occurrences per 10^9 words.
+"""
 
 LETTERS_MIN = 4
 """Shorter words have too many neighbours to be corrected.
@@ -38,12 +39,13 @@ SWAP_ZIPF_MIN = 5.5
 """How frequent (log10 per 10^9 words) a shorter word must be for its letters to be unswapped."""
 
 LOOKUPS_MAX = 2_000
-"""Different misspelt words of one text that alternatives are looked up for (1-2 ms each).
+"""Different misspelt words of one text that alternatives are looked up for (1 ms each).
 
 Those after are flagged without: so that a megabyte of noise costs seconds, not minutes.
 """
 
-_REMEMBERED_MAX = 100_000
+_WORDS_REMEMBERED_MAX = 100_000
+_CANDIDATES_REMEMBERED_MAX = 10_000
 
 
 class Checker:
@@ -54,10 +56,11 @@ class Checker:
 
     def __init__(self, language: Language, dictionary: Dictionary, index: Index) -> None:
         self.language = language
-        self._dictionary = dictionary
-        self._ranking = Ranking(language, index)
-        self._accepted = _remembered(self._dictionary.accepts)
-        self._candidates = _remembered(self._ranking.candidates)
+        # The same words come again and again.
+        self._accepted = lru_cache(_WORDS_REMEMBERED_MAX)(dictionary.accepts)
+        self._candidates = lru_cache(_CANDIDATES_REMEMBERED_MAX)(
+            Ranking(language, index).candidates
+        )
 
     def check(self, text: str) -> CheckedText:
         """Return ``text`` with the sure corrections made, and every word found wrong.
@@ -128,9 +131,7 @@ class _TextCheck:
         if not (first or word.shape is Shape.LOWER or word.shouted):
             return None
         found = self._candidates(word)
-        if first and not (
-            found and found[0].word.islower() and found[0].distance < NAME_DISTANCE_MIN
-        ):
+        if first and not (found and _is_common(found[0])):
             return None
         written = self._text[word.offset : word.offset + word.length]
         alternatives = self._written_alike(word, written, found)
@@ -182,6 +183,11 @@ def _possessive(lookup: str) -> tuple[str, str]:
     return lookup, ""
 
 
+def _is_common(best: Candidate) -> bool:
+    """Tell whether a capitalised first word is rather a misspelt word than a name."""
+    return best.word.islower() and best.distance <= NAME_DISTANCE and best.zipf >= NAME_ZIPF
+
+
 def _is_sure(lookup: str, best: Candidate, *, first: bool) -> bool:
     """Tell whether to put ``best`` in the place of ``lookup``, rather than to flag it."""
     if best.probability < (SURE_AT_SENTENCE_START if first else SURE):
@@ -196,8 +202,3 @@ def _kind(found: tuple[Candidate, ...]) -> Kind:
     if not found:
         return Kind.UNKNOWN_WORD
     return Kind.MISSPELLING if found[0].distance else Kind.CAPITALISATION
-
-
-def _remembered(look_up: Callable[[str], Answer]) -> Callable[[str], Answer]:
-    """Return ``look_up`` with its latest answers kept: the same words come again and again."""
-    return lru_cache(maxsize=_REMEMBERED_MAX)(look_up)

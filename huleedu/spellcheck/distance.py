@@ -1,5 +1,6 @@
 """How far apart two spellings are, the slips that learners make counting less than others."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from huleedu.core.enums import Language
@@ -14,6 +15,7 @@ VOWEL = 0.55
 APOSTROPHE = 0.2
 FIRST_LETTER = 0.35
 
+_ROUNDING = 1e-9
 _VOWELS = "aeiouyåäöé"
 _DIACRITICS = ("aå", "aä", "oö", "eé", "aà", "oô", "eè", "eê", "cç", "nñ", "uü", "ië", "ií", "ïi")
 _SOUND_ALIKE = {
@@ -54,6 +56,8 @@ def weighted_distance(
     named in ``costs`` are cheap; a wrong first letter costs more.  Time is at most
     O(len(written) × len(meant)).
     """
+    if written == meant:
+        return 0.0
     start, shorter = 0, min(len(written), len(meant))
     while start < shorter and written[start] == meant[start]:
         start += 1
@@ -63,33 +67,41 @@ def weighted_distance(
     left = written[start - 1] if start else ""
     written, meant = written[start : len(written) - end], meant[start : len(meant) - end]
     first = 0.0 if start else FIRST_LETTER
-    distance = _distance(written, meant, costs, left, at_most - first)
-    return None if distance is None else distance + first
+    distance = first + _distance(written, meant, costs, left, at_most - first + _ROUNDING)
+    return distance if distance <= at_most else None
 
 
 def _distance(
     written: str, meant: str, costs: Mapping[str, float], left: str, at_most: float
-) -> float | None:
+) -> float:
+    """Return the distance, or infinity as soon as it is sure to be above ``at_most``."""
     added = [_single(target, near, MISSING) for target, near in _with_neighbour(meant, left)]
     above = [0.0]
     for cost in added:
         above.append(above[-1] + cost)
     before: list[float] = []
     previous = ""
+    nearest_above = 0.0
     for letter, neighbour in _with_neighbour(written, left):
         dropped = _single(letter, neighbour, PLAIN)
         row = [above[0] + dropped]
-        for j, target in enumerate(meant):
+        nearest = row[0]
+        for j, target in enumerate(meant):  # comparisons, not min(): a fifth less time
             cost = above[j] if letter == target else above[j] + costs.get(letter + target, PLAIN)
-            cost = min(cost, above[j + 1] + dropped, row[j] + added[j])
+            if above[j + 1] + dropped < cost:  # noqa: PLR1730
+                cost = above[j + 1] + dropped
+            if row[j] + added[j] < cost:  # noqa: PLR1730
+                cost = row[j] + added[j]
             if before and j and letter == meant[j - 1] and previous == target:
                 cost = min(cost, before[j - 1] + TRANSPOSITION)
             row.append(cost)
+            if cost < nearest:  # noqa: PLR1730
+                nearest = cost
         # A transposition reaches back two rows, so the row above must be out of reach as well.
-        if min(row) > at_most and min(above) > at_most:
-            return None
-        before, above, previous = above, row, letter
-    return above[-1] if above[-1] <= at_most else None
+        if nearest > at_most and nearest_above > at_most:
+            return math.inf
+        before, above, previous, nearest_above = above, row, letter, nearest
+    return above[-1]
 
 
 def _with_neighbour(letters: str, left: str) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,11 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -28,21 +29,31 @@ FORMAT = 1
 
 _DIGEST_BYTES = 32
 
+Build: TypeAlias = Callable[[Dictionary, Progress], Index]
+
 
 def load(
-    dictionary: Dictionary, *, progress: Progress | None = None, directory: Path | None = None
+    dictionary: Dictionary,
+    *,
+    progress: Progress | None = None,
+    directory: Path | None = None,
+    build: Build = word_index.build,
 ) -> Index:
     """Return the index of the dictionary's language; loading takes well under a second.
 
     Where it is missing or damaged it is built first, 10-40 s of one core, while other processes
     that want it wait; ``progress`` hears of it, a line of text at a time.  ``directory`` is where
-    indexes are kept, :func:`cache_directory` when left out.
+    indexes are kept, :func:`cache_directory` when left out; ``build`` makes an index.
 
     Raises ``Misconfigured`` when the directory cannot be read or written.
     """
     path = index_path(dictionary.language, directory)
     loaded = _read(path)
-    return loaded if loaded is not None else _build(path, dictionary, progress or _silent)
+    return (
+        loaded
+        if loaded is not None
+        else _build_once(path, lambda: build(dictionary, progress or _silent), progress or _silent)
+    )
 
 
 def cache_directory() -> Path:
@@ -72,7 +83,7 @@ def _read(path: Path) -> Index | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Misconfigured(f"cannot read the spelling index {path}: {error}") from error
+        raise _unusable("read", path, error) from error
     digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() != digest:
         return None
@@ -82,15 +93,15 @@ def _read(path: Path) -> Index | None:
         return None
 
 
-def _build(path: Path, dictionary: Dictionary, progress: Progress) -> Index:
+def _build_once(path: Path, build: Callable[[], Index], progress: Progress) -> Index:
     with _locked(path, progress):
         loaded = _read(path)  # another process may have been faster
         if loaded is not None:
             return loaded
-        built = word_index.build(dictionary.language, dictionary, progress)
+        built = build()
         payload = built.encode()
         _write(path, hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() + payload)
-        progress(f"{dictionary.language}: wrote {path} ({len(payload) / 1e6:.0f} MB)")
+        progress(f"wrote {path} ({len(payload) / 1e6:.0f} MB)")
         return built
 
 
@@ -101,7 +112,7 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unusable("write", path, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,12 +132,12 @@ def _write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unusable("write", path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> Misconfigured:
+def _unusable(act: str, path: Path, error: OSError) -> Misconfigured:
     return Misconfigured(
-        f"cannot write the spelling index {path}: {error}; set HULEEDU_CACHE_DIR to a directory "
+        f"cannot {act} the spelling index {path}: {error}; set HULEEDU_CACHE_DIR to a directory "
         "that can be written"
     )
 

@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from huleedu.core.enums import Language
 from huleedu.spellcheck.dictionary import WORD_LETTERS_MAX, Dictionary
 
 EDITS_MAX = 2
@@ -63,7 +62,8 @@ class Index:
     def near(self, word: str) -> Iterator[Entry]:
         """Yield the words that may be within ``EDITS_MAX`` edits of the lower-case ``word``.
 
-        More than those: the caller measures the distance.  Each is yielded once.
+        More than those: the caller measures the distance.  Each is yielded once, the most
+        frequent first.
         """
         starts, postings, mask = self._starts, self._postings, self._mask
         numbers: set[int] = set()
@@ -71,7 +71,7 @@ class Index:
             bucket = zlib.crc32(form.encode()) & mask
             numbers.update(postings[starts[bucket] : starts[bucket + 1]])
         used, letters = letter_set(word), self._letters
-        for number in numbers:
+        for number in sorted(numbers):  # wordfreq lists words by falling frequency
             differing = used ^ letters[number]
             # Each edit adds at most one letter to either side and takes away at most one.
             if (
@@ -114,11 +114,17 @@ def deletes(word: str) -> set[str]:
     return forms
 
 
-def build(language: Language, dictionary: Dictionary, progress: Progress) -> Index:
+def build(dictionary: Dictionary, progress: Progress) -> Index:
     """Build the index from wordfreq and the dictionaries: 10-40 s of one core."""
+    language = dictionary.language
     progress(f"{language}: choosing the words that the dictionaries accept")
-    entries = list(_entries(language, dictionary))
+    entries = list(_entries(dictionary))
     progress(f"{language}: indexing {len(entries):,} words")
+    return index_of(entries)
+
+
+def index_of(entries: Sequence[Entry]) -> Index:
+    """Return the index over ``entries``, which come in the order of falling frequency."""
     starts, postings = _symmetric_deletes([entry.word.lower() for entry in entries])
     return Index(
         _Parts(
@@ -131,11 +137,11 @@ def build(language: Language, dictionary: Dictionary, progress: Progress) -> Ind
     )
 
 
-def _entries(language: Language, dictionary: Dictionary) -> Iterator[Entry]:
+def _entries(dictionary: Dictionary) -> Iterator[Entry]:
     # Only building needs wordfreq (and its memory).
     from wordfreq import freq_to_zipf, get_frequency_dict  # noqa: PLC0415
 
-    for word, frequency in get_frequency_dict(language.value, "best").items():
+    for word, frequency in get_frequency_dict(dictionary.language.value, "best").items():
         if not _spellable(word):
             continue
         zipf = freq_to_zipf(frequency)

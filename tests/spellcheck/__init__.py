@@ -1,0 +1,1 @@
+"""The spell-checker, checked."""
