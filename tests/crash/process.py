@@ -21,6 +21,7 @@ class HuleeduProcess:
         self._log = log
         self._options = options
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self.url = ""
 
     @property
@@ -39,7 +40,8 @@ class HuleeduProcess:
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
         )
         listening: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._follow, args=(listening,), daemon=True).start()
+        self._reader = threading.Thread(target=self._follow, args=(listening,), daemon=True)
+        self._reader.start()
         try:
             url = listening.get(timeout=START_SECONDS_MAX)
         except queue.Empty:
@@ -60,13 +62,16 @@ class HuleeduProcess:
     def _end(self, how: signal.Signals) -> int:
         assert self._process is not None
         self._process.send_signal(how)
-        return self._process.wait(timeout=30)
+        code = self._process.wait(timeout=30)
+        if self._reader is not None:
+            self._reader.join(timeout=30)
+        return code
 
     def _follow(self, listening: "queue.Queue[str | None]") -> None:
         assert self._process is not None
         assert self._process.stderr is not None
-        with self._log.open("a") as log:
-            for line in self._process.stderr:
+        with self._log.open("a") as log, self._process.stderr as lines:
+            for line in lines:
                 log.write(line)
                 log.flush()
                 url = _listening_on(line)
