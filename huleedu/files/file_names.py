@@ -22,11 +22,11 @@ argumenterande as assignment at att av berättelse bok bokanalys book brev by ch
 copy dagbok debatt debattartikel del den det diary discussion document dokument draft en eng
 engelska english essay ett exam exposé final från färdig färdigt för första global group grupp
 hand har hem hembygd holiday home homework how i important in inlämning insändare interview
-intervju is it jag kap kapitel klar klart klass kopia krönika kåseri la ledare letter life love
+intervju is it jag kap kapitel klar klart klass kopia krönika kåseri la ledare letter life
 lämna mall man media miljö min mitt my name namn namnlös namnlöst narrative nature new novell
 noveller ny nytt när och of oinlämnad om on opinion original our part persuasive presentation
 project projekt prov på question questions rapport reading recension referat reflection reflektion
-renskriven report resumé review rättad saga sammanfattning scan school second short sista skola
+renskriven report resumé review rättad sammanfattning scan school second short sista skola
 slutlig slutversion social some sommar sommarlov speech story submission summary summer sv svar
 svenska swedish tal task temp template test text that the this titel title to turnitin un unnamed
 untitled uppdrag uppgift uppgiften uppsats uppsatser utan utkast utredande utredning vad version

@@ -96,6 +96,8 @@ def test_a_file_named_after_a_student_tells_the_name(name: str, student: str) ->
         "Anna Lindqvist 2.docx",
         "Anna Lindqvist - Erik Berg.docx",
         "IMG_1234.txt",
+        "Insändare Melker Sandgren.txt",
+        "Bergström_Oskar_Anders.docx",
         "The Last Of Us.txt",
         "",
         "one two three four five.txt",

@@ -90,6 +90,13 @@ def test_the_same_text_again_changes_nothing(upload: Upload) -> None:
     assert only(match_files(IDS, {"essay-2": "A"}, [upload])) == Unchanged("essay-2")
 
 
+def test_a_repeat_of_what_two_essays_have_is_answered_with_the_first() -> None:
+    """First in the order of registration, however the texts came."""
+    taken = {"essay-3": "A", "essay-2": "A"}
+
+    assert only(match_files(IDS, taken, [Upload("x.txt", "A")])) == Unchanged("essay-2")
+
+
 def test_a_repeat_is_no_matter_of_free_essays() -> None:
     """Sending a full batch's files again is fine."""
     assert only(match_files(("e",), {"e": "A"}, [Upload("x.txt", "A")])) == Unchanged("e")

@@ -11,6 +11,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from huleedu.core.errors import Unavailable
+from huleedu.files.child import PROGRAM
 from huleedu.files.errors import Unreadable, UnreadableReason
 from huleedu.files.extraction import ExtractionLimits, extract
 from huleedu.files.sandbox import ExtractInChild, ExtractInline, Extractor
@@ -27,11 +28,14 @@ ROOT = Path(__file__).parents[2]
 
 def children() -> list[psutil.Process]:
     """Return the extraction processes that are alive."""
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "huleedu.files.child" in child.cmdline()
-    ]
+    return [child for child in psutil.Process().children() if _extracts(child)]
+
+
+def _extracts(child: psutil.Process) -> bool:
+    try:
+        return PROGRAM in child.cmdline()
+    except psutil.NoSuchProcess:  # also a zombie's
+        return False
 
 
 async def living() -> list[psutil.Process]:
@@ -144,6 +148,9 @@ async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
     async with ExtractInChild(LIMITS, memory_bytes_max=20 * 2**20) as extractor:
         large = await reason(extractor, "large.txt", b"a" * 30_000_000)
         assert large is UnreadableReason.TOO_MUCH_MEMORY
+        unfinished = word_document(f'<w:p w:x="{" " * 20_000_000}"/>')
+        tag = await reason(extractor, "tag.docx", unfinished)
+        assert tag is UnreadableReason.TOO_MUCH_MEMORY
         assert await extractor("small.txt", b"Hello") == "Hello"
 
 

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 import docx
@@ -25,6 +26,7 @@ from tests.files.documents import (
 )
 
 LIMITS = ExtractionLimits()
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.docx"))
 
 
 def text_of(content: bytes) -> str:
@@ -89,12 +91,22 @@ def test_tracked_changes_are_read_as_if_accepted() -> None:
     assert text_of(word_document(body)) == "I have here"
 
 
-def test_a_deleted_paragraph_mark_joins_two_paragraphs() -> None:
-    """The line goes on where the writer deleted the end of the paragraph."""
-    deleted = "<w:pPr><w:rPr><w:del w:id='1'/></w:rPr></w:pPr>"
+@pytest.mark.parametrize("change", ["del", "moveFrom"])
+def test_a_deleted_paragraph_mark_joins_two_paragraphs(change: str) -> None:
+    """The line goes on where the writer deleted the end of the paragraph, or moved it away."""
+    deleted = f"<w:pPr><w:rPr><w:{change} w:id='1'/></w:rPr></w:pPr>"
     body = f"<w:p>{deleted}<w:r><w:t>one </w:t></w:r></w:p>{paragraph('two')}{paragraph('three')}"
 
     assert text_of(word_document(body)) == "one two\nthree"
+
+
+def test_a_deleted_paragraph_mark_joins_nothing_across_cells() -> None:
+    """A cell ends its line whatever was deleted in it."""
+    deleted = "<w:pPr><w:rPr><w:del w:id='1'/></w:rPr></w:pPr>"
+    cell = f"<w:tc><w:p>{deleted}<w:r><w:t>one</w:t></w:r></w:p></w:tc>"
+    body = f"<w:tbl><w:tr>{cell}<w:tc>{paragraph('two')}</w:tc></w:tr></w:tbl>"
+
+    assert text_of(word_document(body)) == "one\ntwo"
 
 
 def test_an_inserted_paragraph_mark_is_a_paragraph_mark() -> None:
@@ -231,3 +243,11 @@ def test_mammoth_agrees_on_a_document_with_everything_usual() -> None:
     content = saved(document)
 
     assert text_of(content).split() == words_by_mammoth(content)
+
+
+def test_mammoth_agrees_on_every_example() -> None:
+    """But for white space: mammoth joins two words that only a line break parts."""
+    assert EXAMPLES
+    for example in EXAMPLES:
+        content = example.read_bytes()
+        assert "".join(text_of(content).split()) == "".join(words_by_mammoth(content))
