@@ -59,8 +59,6 @@ class RequestContext:
         token = _CORRELATION_ID.set(correlation_id)
         started = self._platform.clock.monotonic()
         answer = _Answer(scope, receive, send, correlation_id)
-        # A server may start a request's task from the context of another request.
-        structlog.contextvars.clear_contextvars()
         with structlog.contextvars.bound_contextvars(correlation_id=str(correlation_id)):
             try:
                 await self._app(scope, answer.receive, answer.send)

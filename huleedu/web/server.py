@@ -16,7 +16,7 @@ from huleedu.core.errors import Misconfigured
 CONNECTIONS_MAX = 800
 """Further requests are answered 503; below the 1,024 open files that many systems allow."""
 KEEP_ALIVE_SECONDS = 15
-HEAD_BYTES_MAX = 32_768
+HEAD_BYTES_MAX = 16_384
 """Request line and headers together; past it the connection is answered 400 and closed."""
 _AFTER_CANCEL_SECONDS = 1.0
 
@@ -53,6 +53,8 @@ async def serve(
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        # Else asyncio may start a request in the context, and with the log fields, of another.
+        reset_contextvars=True,
         timeout_graceful_shutdown=math.ceil(stop_seconds),
     )
     server = _Server(config, stop, lambda: on_listening(listener.getsockname()[1]))

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import structlog
 from anyio.abc import SocketStream
 from litestar import Request, get, post
 from litestar.response import ServerSentEvent
@@ -204,13 +205,16 @@ async def test_an_address_that_is_not_ours_is_told(host: str) -> None:
 
 
 async def test_endless_headers_are_refused() -> None:
-    """A head over the limit is answered 400, and the connection closed."""
+    """A head within the limit is taken; one over it is answered 400, and the connection closed."""
     async with site() as running:
+        async with httpx.AsyncClient(base_url=running.url) as client:
+            taken = await client.get("/healthz", headers={"X-Long": "x" * (HEAD_BYTES_MAX // 2)})
         stream = await anyio.connect_tcp("127.0.0.1", running.port)
         await stream.send(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * (HEAD_BYTES_MAX + 1))
         heard = await answer_to(stream)
         await stream.aclose()
 
+    assert taken.status_code == 200
     assert heard.startswith(b"HTTP/1.1 400 ")
 
 
@@ -234,14 +238,31 @@ async def test_a_caller_that_hangs_up_is_no_fault_of_ours(log: io.StringIO) -> N
     assert '"exception"' not in text
 
 
-async def test_cancelling_the_server_leaves_nothing_open() -> None:
-    """A server that is cancelled instead of stopped frees its port at once."""
+async def test_a_request_starts_with_a_clean_context(log: io.StringIO) -> None:
+    """Fields that were bound where the server was started are not told of its requests."""
+    with structlog.contextvars.bound_contextvars(batch_id="of-another"):
+        async with site() as running, httpx.AsyncClient(base_url=running.url) as client:
+            await client.get("/v1/things/a")
+
+    (line,) = [one for one in log.getvalue().splitlines() if '"http_request"' in one]
+    assert "of-another" not in line
+
+
+async def test_cancelling_the_server_leaves_nothing_open(log: io.StringIO) -> None:
+    """A server that is cancelled instead of stopped frees its port and ends its requests."""
     running = Site()
     async with anyio.create_task_group() as group:
         group.start_soon(running.run, 3600)
         await running.listening.wait()
         idle = await anyio.connect_tcp("127.0.0.1", running.port)
+        busy = await anyio.connect_tcp("127.0.0.1", running.port)
+        await busy.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await running.begun.wait()
         group.cancel_scope.cancel()
 
     assert await refuses(running.port)
-    await idle.aclose()
+    assert '"route": "/slow", "status": null' in log.getvalue()
+    for stream in (idle, busy):
+        with anyio.fail_after(10), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            await stream.receive()
+        await stream.aclose()
