@@ -81,6 +81,25 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     essay_ids: Sequence[str]
 
 
+class EssayCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Essays of one pipeline step by how they stand."""
+
+    successful: int = 0
+    failed: int = 0
+
+
+class PipelineStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a batch's pipeline."""
+
+    essay_counts: EssayCounts = EssayCounts()
+
+
+class PipelineState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a batch's pipeline is."""
+
+    spellcheck: PipelineStep | None = None
+
+
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as the orchestrator sees it."""
 
@@ -88,6 +107,13 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     registered_at: str
     context: Context
+    pipeline_state: PipelineState = PipelineState()
+
+    @property
+    def essay_counts(self) -> EssayCounts:
+        """Essays of the spell-check; none before it begins."""
+        step = self.pipeline_state.spellcheck
+        return EssayCounts() if step is None else step.essay_counts
 
 
 class BatchLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,17 +8,15 @@ import typer
 
 from huleedu.cli import configuration
 from huleedu.cli.checking import Checked, check_files
-from huleedu.cli.corrected import Target, plan_targets, write
+from huleedu.cli.corrected import Target, plan_targets, tell_written, write
 from huleedu.cli.failures import WrongUse
-from huleedu.cli.inputs import EssayFile, Inputs, gather
+from huleedu.cli.inputs import EssayFile, Inputs, gather, tell_left_out
 from huleedu.cli.output import print_json, print_table, tell
 from huleedu.cli.progress import steps
 from huleedu.core.courses import load_courses
 from huleedu.core.enums import Language
 from huleedu.core.logging import configure_logging
 from huleedu.core.settings import Settings
-
-LEFT_OUT_SHOWN_MAX = 5
 
 
 def check(
@@ -49,7 +47,7 @@ def check(
     configure_logging(settings.log_level, settings.log_format)
     language = _language_of(course, settings)
     inputs = gather(paths)
-    _tell_left_out(inputs.left_out)
+    tell_left_out(inputs.left_out)
     if len(inputs.files) > settings.limits.essays_per_batch:
         raise WrongUse(
             f"these are {len(inputs.files):,} essays; one batch may have "
@@ -76,29 +74,15 @@ def _language_of(course: str, settings: Settings) -> Language:
     return courses[course]
 
 
-def _tell_left_out(left_out: Sequence[Path]) -> None:
-    if not left_out:
-        return
-    names = ", ".join(path.name for path in left_out[:LEFT_OUT_SHOWN_MAX])
-    more = len(left_out) - LEFT_OUT_SHOWN_MAX
-    tell(f"Left out, since not .txt or .docx: {names}{f' and {more} more' if more > 0 else ''}.")
-
-
 def _write(checked: Sequence[Checked], targets: Sequence[Target]) -> Mapping[EssayFile, Target]:
-    """Write what was corrected; say which names were numbered and how many files replaced."""
+    """Write what was corrected and tell of it; return what went where."""
     written: dict[EssayFile, Target] = {}
     replaced = 0
     for one, target in zip(checked, targets, strict=True):
-        if one.corrected is None:
-            continue
-        replaced += write(one.corrected, target)
-        written[one.file] = target
-        if target.text.stem != one.file.path.stem:
-            tell(f"{one.file.path} is not the only one of its name: written as {target.text}.")
-    if written:
-        folder = next(iter(written.values())).text.parent
-        again = f" {replaced} of them had been there and were replaced." if replaced else ""
-        tell(f"Wrote the corrected texts and logs of {len(written)} essays to {folder}.{again}")
+        if one.corrected is not None:
+            replaced += write(one.corrected, target)
+            written[one.file] = target
+    tell_written(list(written.items()), replaced)
     return written
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import msgspec
 
-from huleedu.app import all_in_one
 from huleedu.cli.answers import BatchResults
 from huleedu.cli.client import ServerClient
 from huleedu.cli.corrected import Corrected, read_archive
@@ -70,6 +69,9 @@ async def _check(
     language: Language,
     steps: Steps,
 ) -> Sequence[Checked]:
+    # Here, since it brings every module with it: commands that need none of them start at once.
+    from huleedu.app import all_in_one  # noqa: PLC0415
+
     assignment = Assignment(course_code, "check", "None: checked from the command line.")
     steps.doing("Starting")
     async with all_in_one(settings, languages=(language,), progress=steps.doing) as running:
@@ -103,8 +105,7 @@ async def _through(
         # The batch would wait for texts that cannot come; without those files it need not.
         submission = await submit(client, platform, taken, assignment, on_sent)
     results = await poll(client, submission.batch_id, on_change, POLL_SECONDS)
-    archive = await client.document(f"/v1/results/{submission.batch_id}", format="zip")
-    corrected = read_archive(archive)
+    corrected = read_archive(await client.results_file(submission.batch_id, "zip"))
     return _told(files, refused, _by_file(submission, results, corrected))
 
 

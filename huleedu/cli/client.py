@@ -35,6 +35,8 @@ _HEAL = frozenset({429, 502, 503, 504})
 _HEAL_WHEN_SAID = frozenset({404, 409})  # with Retry-After: not there yet, or still in flight
 
 T = TypeVar("T")
+OnRetry = Callable[[str, float], None]
+"""Hears why a request is tried again, and for how many seconds at most."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ async def connected(
     platform: Platform,
     *,
     patience_seconds: float = PATIENCE_SECONDS,
-    on_retry: Callable[[str], None] = lambda _why: None,
+    on_retry: OnRetry = lambda _why, _seconds: None,
 ) -> AsyncIterator["ServerClient"]:
     """Speak to the server at a URL.  Raises ``WrongUse`` when it is none."""
     try:
@@ -75,8 +77,8 @@ class ServerClient:
 
     Every method raises ``Rejected`` (or ``NotFound``, ``Conflict``, ``TooLarge``) when the server
     refuses, ``PeerUnavailable`` when it does not answer or fails and patience ran out, and
-    ``WrongUse`` when what answers is no server of ours.  ``on_retry`` hears, once a request, why
-    it is tried again.
+    ``WrongUse`` when what answers is no server of ours.  ``on_retry`` hears of it, once a
+    request.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class ServerClient:
         platform: Platform,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
-        on_retry: Callable[[str], None] = lambda _why: None,
+        on_retry: OnRetry = lambda _why, _seconds: None,
     ) -> None:
         self._http = http
         self._platform = platform
@@ -111,7 +113,7 @@ class ServerClient:
                 "POST", "/v1/batches/register", json=body, headers=headers
             )
         )
-        return self._decoded(response, Registered)
+        return self._decoded(response.content, Registered)
 
     async def upload(
         self,
@@ -139,29 +141,42 @@ class ServerClient:
             response = await self._ask(request, is_new=is_new)
         except OSError as error:
             raise Rejected(f"a file could not be read while it was sent: {error}") from error
-        uploaded = self._decoded(response, Uploaded)
+        uploaded = self._decoded(response.content, Uploaded)
         if len(uploaded.files) != len(files):
             raise self._stranger(f"it tells of {len(uploaded.files)} of {len(files)} files")
         return uploaded
 
-    async def batch(self, batch_id: str) -> BatchStatus:
-        """Return a batch as the orchestrator sees it."""
-        return self._decoded(await self._get(f"/v1/batches/{_in_path(batch_id)}"), BatchStatus)
+    async def batch(self, batch_id: str) -> tuple[bytes, BatchStatus]:
+        """Return a batch as the orchestrator sees it: as it wrote it, and decoded."""
+        document = await self.document(f"/v1/batches/{_in_path(batch_id)}")
+        return document, self._decoded(document, BatchStatus)
 
-    async def batches(self, limit: int, cursor: str | None, status: str | None) -> BatchPage:
-        """Return a page of batches, newest first."""
+    async def batches(
+        self, limit: int, cursor: str | None, status: str | None
+    ) -> tuple[bytes, BatchPage]:
+        """Return a page of batches, newest first: as the server wrote it, and decoded."""
         asked = {"limit": limit, "cursor": cursor, "status": status}
         given = {name: value for name, value in asked.items() if value is not None}
-        return self._decoded(await self._get("/v1/batches", given), BatchPage)
+        document = await self.document("/v1/batches", given)
+        return document, self._decoded(document, BatchPage)
 
-    async def results(self, batch_id: str, *, is_new: bool = False) -> BatchResults:
-        """Return a batch's results as they stand."""
-        response = await self._get(f"/v1/results/{_in_path(batch_id)}", is_new=is_new)
-        return self._decoded(response, BatchResults)
+    async def results(self, batch_id: str, *, is_new: bool = False) -> tuple[bytes, BatchResults]:
+        """Return a batch's results as they stand: as the server wrote them, and decoded."""
+        document = await self.document(_results_path(batch_id), is_new=is_new)
+        return document, self._decoded(document, BatchResults)
 
-    async def document(self, path: str, **parameters: Any) -> bytes:
-        """Return the bytes of any answer: JSON as the server wrote it, CSV, a zip archive."""
-        return (await self._get(path, parameters)).content
+    async def results_file(self, batch_id: str, as_format: str) -> bytes:
+        """Return a batch's results as ``csv``, or as a ``zip`` of texts, logs and the table."""
+        return await self.document(_results_path(batch_id), {"format": as_format})
+
+    async def document(
+        self, path: str, parameters: Mapping[str, Any] | None = None, *, is_new: bool = False
+    ) -> bytes:
+        """Return the bytes of any answer."""
+        response = await self._ask(
+            lambda: self._http.build_request("GET", path, params=parameters), is_new=is_new
+        )
+        return response.content
 
     @asynccontextmanager
     async def events(
@@ -172,7 +187,7 @@ class ServerClient:
         Entering and reading raise ``Unavailable`` when the stream cannot be had, or breaks.
         """
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-        path = f"/v1/results/{_in_path(batch_id)}/events"
+        path = f"{_results_path(batch_id)}/events"
         try:
             async with aconnect_sse(self._http, "GET", path, headers=headers) as source:
                 if source.response.status_code != 200:
@@ -180,13 +195,6 @@ class ServerClient:
                 yield source.aiter_sse()
         except (httpx.HTTPError, SSEError) as error:
             raise Unavailable(f"the stream of events broke: {error}") from error
-
-    async def _get(
-        self, path: str, parameters: Mapping[str, Any] | None = None, *, is_new: bool = False
-    ) -> httpx.Response:
-        return await self._ask(
-            lambda: self._http.build_request("GET", path, params=parameters), is_new=is_new
-        )
 
     async def _ask(
         self, make: Callable[[], httpx.Request], *, is_new: bool = False
@@ -206,23 +214,23 @@ class ServerClient:
                 failure = refusal_of(response)
                 pause = _pause_after(response, tries)
             passed = self._platform.clock.monotonic() - started
-            if not self._may_heal(response, passed + pause, is_new=is_new):
+            patience = self._patience_with(response, is_new=is_new)
+            if passed + pause > patience:
                 raise failure
             if tries == 0:
-                self._on_retry(str(failure))
+                self._on_retry(str(failure), patience)
             await self._platform.clock.sleep(pause)
         raise AssertionError("patience is bounded, but did not end")
 
-    def _may_heal(
-        self, response: httpx.Response | None, passed_seconds: float, *, is_new: bool
-    ) -> bool:
-        patience = self._patience_seconds
-        if response is not None and response.status_code not in _HEAL:
-            if response.status_code not in _HEAL_WHEN_SAID or "retry-after" not in response.headers:
-                return False
-            if response.status_code == 404 and not is_new:
-                patience = min(patience, UNKNOWN_SECONDS)
-        return passed_seconds <= patience
+    def _patience_with(self, response: httpx.Response | None, *, is_new: bool) -> float:
+        """Return for how many seconds a failure is tried again; negative when it never heals."""
+        if response is None or response.status_code in _HEAL:
+            return self._patience_seconds
+        if response.status_code not in _HEAL_WHEN_SAID or "retry-after" not in response.headers:
+            return -1.0
+        if response.status_code == 404 and not is_new:
+            return min(self._patience_seconds, UNKNOWN_SECONDS)
+        return self._patience_seconds
 
     def _unreachable(self, error: Exception) -> PeerUnavailable:
         why = str(error) or type(error).__name__
@@ -233,9 +241,9 @@ class ServerClient:
         unreachable.__cause__ = error
         return unreachable
 
-    def _decoded(self, response: httpx.Response, kind: type[T]) -> T:
+    def _decoded(self, document: bytes, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(response.content, type=kind)
+            return msgspec.json.decode(document, type=kind)
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise self._stranger(str(error)) from error
 
@@ -248,6 +256,10 @@ class ServerClient:
 
 def _in_path(part: str) -> str:
     return quote(part, safe="")
+
+
+def _results_path(batch_id: str) -> str:
+    return f"/v1/results/{_in_path(batch_id)}"
 
 
 def _growing_pause(tries: int) -> float:

@@ -11,6 +11,7 @@ import msgspec
 
 from huleedu.cli.failures import WrongUse
 from huleedu.cli.inputs import EssayFile, output_stems
+from huleedu.cli.output import tell
 from huleedu.core.errors import PeerUnavailable
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
@@ -103,3 +104,15 @@ def write(corrected: Corrected, target: Target) -> bool:
     except OSError as error:
         raise WrongUse(f"cannot write {error.filename}: {error.strerror}.") from error
     return replaced
+
+
+def tell_written(written: Sequence[tuple[EssayFile, Target]], replaced: int) -> None:
+    """Say where the files went, which of them had to be numbered, and how many were replaced."""
+    if not written:
+        return
+    for file, target in written:
+        if target.text.stem != file.path.stem:
+            tell(f"{file.path} is not the only one of its name: written as {target.text}.")
+    again = f" {replaced} of them had been there and were replaced." if replaced else ""
+    folder = written[0][1].text.parent
+    tell(f"Wrote the corrected texts and logs of {len(written)} essays to {folder}.{again}")

@@ -45,7 +45,7 @@ class Edge(TyperGroup):
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # whoever read our output has gone: typer ends quietly
             what = ": ".join(filter(None, [type(error).__name__, str(error)]))
-            _told(error, f"Error: a bug of ours: {what}. --debug shows where.", debug)
+            _told(error, f"Error: a bug of ours: {what}. `huleedu --debug …` shows where.", debug)
             raise typer.Exit(BUG) from None
 
 

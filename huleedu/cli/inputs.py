@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huleedu.cli.failures import WrongUse
+from huleedu.cli.output import tell
 
 ENDINGS = frozenset({".txt", ".docx"})
 """Taken from a folder, in any case of letters; a file that is named itself is always taken."""
+
+LEFT_OUT_SHOWN_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,15 @@ def _each_file(paths: Sequence[Path], left_out: list[Path]) -> Iterable[Path]:
                 yield one
             else:
                 left_out.append(one)
+
+
+def tell_left_out(left_out: Sequence[Path]) -> None:
+    """Say which files of a folder were not taken for essays."""
+    if not left_out:
+        return
+    names = ", ".join(path.name for path in left_out[:LEFT_OUT_SHOWN_MAX])
+    more = len(left_out) - LEFT_OUT_SHOWN_MAX
+    tell(f"Left out, since not .txt or .docx: {names}{f' and {more} more' if more > 0 else ''}.")
 
 
 def output_stems(names: Sequence[str]) -> Sequence[str]:

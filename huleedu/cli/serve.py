@@ -10,7 +10,6 @@ from typing import Annotated
 import anyio
 import typer
 
-from huleedu.app import serve_all_in_one
 from huleedu.cli import configuration
 from huleedu.cli.failures import WrongUse
 from huleedu.cli.output import tell_on_terminal
@@ -99,6 +98,9 @@ def all_in_one(
 
 async def _serve(settings: Settings) -> None:
     """Serve until a signal says to stop, with metrics on a port of their own where one is set."""
+    # Here, since it brings every module with it: commands that need none of them start at once.
+    from huleedu.app import serve_all_in_one  # noqa: PLC0415
+
     stop = anyio.Event()
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(BackgroundTasks(on_death=stop.set))

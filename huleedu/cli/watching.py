@@ -25,9 +25,10 @@ async def watch(
     on_change: OnChange,
     *,
     is_new: bool = False,
-) -> BatchResults:
-    """Return the results of a batch once it has ended; ``on_change`` hears of every step there.
+) -> tuple[bytes, BatchResults]:
+    """Return the results of a batch once it has ended, as the server wrote them and decoded.
 
+    ``on_change`` hears of every step there.
     Raises what ``ServerClient.results`` raises.
     """
     listener = _Listener(client, batch_id)
@@ -35,13 +36,13 @@ async def watch(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.listen)
         try:
-            results = await _follow(client, batch_id, on_change, listener, is_new=is_new)
+            ended = await _follow(client, batch_id, on_change, listener, is_new=is_new)
         except HuleEduError as error:  # raised below, as itself and not in a group of one
             failure = error
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    return results
+    return ended
 
 
 async def poll(
@@ -52,7 +53,7 @@ async def poll(
     For a server in this process, which hands out answers only when they are complete.
     """
     while True:
-        results = await client.results(batch_id, is_new=True)
+        _, results = await client.results(batch_id, is_new=True)
         on_change(results)
         if results.is_finished:
             return results
@@ -66,12 +67,12 @@ async def _follow(
     listener: "_Listener",
     *,
     is_new: bool,
-) -> BatchResults:
+) -> tuple[bytes, BatchResults]:
     while True:
-        results = await client.results(batch_id, is_new=is_new)
+        document, results = await client.results(batch_id, is_new=is_new)
         on_change(results)
         if results.is_finished:
-            return results
+            return document, results
         await anyio.sleep(GATHER_SECONDS)
         await listener.wait()
 
