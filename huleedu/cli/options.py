@@ -51,7 +51,7 @@ class Server:
         """Speak to the server; whoever waits is told why, and for how long."""
 
         def on_retry(why: str, seconds: float) -> None:
-            tell(f"{why.rstrip(".")}.\nTrying again for up to {seconds:g} seconds.")
+            tell(f"{why.rstrip('.')}.\nTrying again for up to {seconds:g} seconds.")
 
         platform = Platform()
         async with connected(
