@@ -62,7 +62,7 @@ class BackgroundTasks:
             raise self._dead[0]
         return swallowed
 
-    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    def start(self, name: str, run: Callable[[], Awaitable[object]]) -> None:
         """Run ``run()`` beside the rest until the group ends; ``name`` is what troubles call it."""
         self._group.start_soon(self._watch, name, run, name=name)
 
@@ -70,7 +70,7 @@ class BackgroundTasks:
         """Return a sentence for each dead task: the reasons why the process is not ready."""
         return [str(died) for died in self._dead]
 
-    async def _watch(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    async def _watch(self, name: str, run: Callable[[], Awaitable[object]]) -> None:
         # One of the two places that catch everything: the failure must be seen before the end.
         try:
             await run()

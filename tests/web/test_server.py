@@ -15,7 +15,8 @@ from anyio.abc import SocketStream
 from litestar import Request, get, post
 from litestar.response import ServerSentEvent
 
-from huleedu.core.errors import Misconfigured
+from huleedu.core.background import BackgroundTasks
+from huleedu.core.errors import Misconfigured, TaskDied
 from huleedu.web.server import HEAD_BYTES_MAX, serve
 from tests.support.eventually import eventually
 from tests.web.support import application
@@ -236,6 +237,29 @@ async def test_a_caller_that_hangs_up_is_no_fault_of_ours(log: io.StringIO) -> N
     assert "Traceback" not in text
     assert "http_request_failed" not in text
     assert '"exception"' not in text
+
+
+async def test_a_dead_background_task_ends_the_server() -> None:
+    """Not even a request that never ends keeps a process alive whose relay has died."""
+    running = Site()
+
+    async def process() -> None:
+        async with BackgroundTasks(on_death=running.stop.set, linger_seconds=0.5) as tasks:
+            tasks.start("relay", running.begun.wait)
+            await running.run(3600)
+
+    async def ask() -> None:
+        await running.listening.wait()
+        async with httpx.AsyncClient(base_url=running.url, timeout=20) as client:
+            with pytest.raises(httpx.HTTPError):
+                (await client.get("/slow")).raise_for_status()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        with anyio.fail_after(20), pytest.raises(TaskDied, match="relay"):
+            await process()
+
+    assert await refuses(running.port)
 
 
 async def test_a_request_starts_with_a_clean_context(log: io.StringIO) -> None:
