@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from huleedu.core.enums import Language
@@ -47,6 +48,9 @@ Those after are flagged without: so that a megabyte of noise costs seconds, not 
 _WORDS_REMEMBERED_MAX = 100_000
 _CANDIDATES_REMEMBERED_MAX = 10_000
 
+CORRECTIONS_MAX = 10_000
+"""Entries of one text; what follows the last is left unchecked: no text of words comes near it."""
+
 
 class Checker:
     """Checks texts of one language.  Deterministic; one thread at a time.
@@ -69,7 +73,7 @@ class Checker:
         do.  Lower-case words, and words of an all-capitals line, are corrected when sure; the
         first word of a sentence when very sure; other capitalised words are taken for names.
         """
-        found = tuple(_TextCheck(self, text).corrections())
+        found = tuple(islice(_TextCheck(self, text).corrections(), CORRECTIONS_MAX))
         return CheckedText(corrected=apply(text, found), corrections=found)
 
     def is_right(self, word: Word) -> bool:

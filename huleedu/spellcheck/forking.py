@@ -72,23 +72,32 @@ class ForkServer:
     async def fork(self) -> tuple[int, socket.socket]:
         """Return the process id of a new worker and our end of its socket.
 
-        Raises as :meth:`started` does.
+        A server that is gone, or takes too long, is replaced once.  Raises as :meth:`started`.
         """
         async with self._lock:
-            control = await self._loaded()
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
             try:
-                # Not to be left half-way, or its answer would be taken for the next one's.
-                with theirs, anyio.fail_after(FORK_SECONDS_MAX, shield=True):
-                    socket.send_fds(control, [FORK_WISH], [theirs.fileno()])
-                    theirs.close()
-                    forked = msgspec.msgpack.decode(await receive_async(control), type=WorkerForked)
-            except (PeerClosed, OSError) as error:  # TimeoutError is an OSError
-                ours.close()
+                return await self._forked(await self._loaded())
+            except (PeerClosed, OSError):  # TimeoutError is an OSError
                 await self._stop()
-                raise Unavailable("the spell-checker's fork server made no worker") from error
-            return forked.pid, ours
+            try:
+                return await self._forked(await self._loaded())
+            except (PeerClosed, OSError) as error:
+                await self._stop()
+                raise Unavailable("the spell-checker's fork server makes no worker") from error
+
+    async def _forked(self, control: socket.socket) -> tuple[int, socket.socket]:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            # Not to be left half-way, or its answer would be taken for the next one's.
+            with theirs, anyio.fail_after(FORK_SECONDS_MAX, shield=True):
+                socket.send_fds(control, [FORK_WISH], [theirs.fileno()])
+                theirs.close()
+                forked = msgspec.msgpack.decode(await receive_async(control), type=WorkerForked)
+        except (PeerClosed, OSError):
+            ours.close()
+            raise
+        return forked.pid, ours
 
     async def has_died(self, within_seconds: float) -> bool:
         """Tell whether the process is gone, or goes in so many seconds."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huleedu.core.enums import Language
-from huleedu.spellcheck.checker import LOOKUPS_MAX, Checker
+from huleedu.spellcheck.checker import CORRECTIONS_MAX, LOOKUPS_MAX, Checker
 from huleedu.spellcheck.log import ENGINE, processing_log
 from huleedu.spellcheck.model import CheckedText, Kind, apply
 from tests.spellcheck.conftest import DATA
@@ -211,6 +211,14 @@ def test_a_text_of_noise_is_checked_with_bounded_work(english: Checker) -> None:
     assert len(noise) + 1 == len(checked.corrections)
     assert Kind.UNKNOWN_WORD is checked.corrections[-1].kind
     assert len(noise) > LOOKUPS_MAX
+
+
+def test_a_text_has_so_many_entries_at_most(english: Checker) -> None:
+    """The log of a megabyte of noise stays small enough to be stored."""
+    checked = english.check("definately " * (CORRECTIONS_MAX + 1))
+
+    assert len(checked.corrections) == CORRECTIONS_MAX
+    assert checked.corrected == "definitely " * CORRECTIONS_MAX + "definately "
 
 
 def test_the_log_says_what_was_done(english: Checker) -> None:
