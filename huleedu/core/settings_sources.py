@@ -19,7 +19,7 @@ from huleedu.core.settings_keys import KEYS, MODULE_PREFIXES, OWN_PREFIX, SECTIO
 
 DEFAULT_FILE = Path("config/huleedu.toml")
 # Names of ours in the environment that are no settings of the running program.
-_NAMES_ELSEWHERE = frozenset({"HULEEDU_CACHE_DIR"})
+_NAMES_ELSEWHERE = frozenset({"HULEEDU_CACHE_DIR", "HULEEDU_SERVER"})
 
 
 @dataclass(frozen=True)

@@ -265,7 +265,15 @@ def test_a_wrong_file_is_told(file: str, says: str) -> None:
 
 def test_an_unknown_name_of_ours_is_told() -> None:
     """A misspelt HULEEDU_ variable is refused; foreign variables are not ours to judge."""
-    told = faults_of({"HULEEDU_PROT": "1", "PATH": "/bin", "CONTENT_SERVICE_COLOUR": "red"})
+    told = faults_of(
+        {
+            "HULEEDU_PROT": "1",
+            "HULEEDU_SERVER": "http://server",  # the commands' own
+            "HULEEDU_CACHE_DIR": "/var/cache",  # the spelling index's
+            "PATH": "/bin",
+            "CONTENT_SERVICE_COLOUR": "red",
+        }
+    )
 
     assert told == ["environment HULEEDU_PROT: is no setting; is HULEEDU_PORT meant?"]
 
