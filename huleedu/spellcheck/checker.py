@@ -27,7 +27,7 @@ NAME_DISTANCE = 1.0
 NAME_ZIPF = 4.0
 """A capitalised first word is taken for a name unless it is this near to a word this frequent.
 
-In edits, and in log10 of occurrences per 10^9 words.
+In edits, and in log10 of occurrences per 10^9 words.  Nor is a word corrected to a rarer name.
 """
 
 LETTERS_MIN = 4
@@ -196,6 +196,8 @@ def _is_sure(lookup: str, best: Candidate, *, first: bool) -> bool:
     """Tell whether to put ``best`` in the place of ``lookup``, rather than to flag it."""
     if best.probability < (SURE_AT_SENTENCE_START if first else SURE):
         return False
+    if best.distance and not best.word.islower() and best.zipf < NAME_ZIPF:
+        return False  # "bergkvist" may well be right; "febuary" is not
     if len(lookup) >= LETTERS_MIN:
         return True
     swapped = sorted(lookup.lower()) == sorted(best.word) and best.zipf >= SWAP_ZIPF_MIN
