@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
@@ -13,8 +14,10 @@ from huleedu.core.enums import Language
 from huleedu.core.errors import Misconfigured, TooLarge, Unavailable
 from huleedu.spellcheck.checker import Checker
 from huleedu.spellcheck.errors import CheckerDied, CheckerTimedOut
+from huleedu.spellcheck.framing import CheckRequest, send
 from huleedu.spellcheck.model import CheckedText
 from huleedu.spellcheck.pool import CheckerPool
+from huleedu.spellcheck.worker import GRACE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -284,6 +287,42 @@ async def test_nothing_is_left_when_the_program_is_killed() -> None:
 
     assert len(started) == 3
     await until(lambda: all(gone(pid) for pid in started))
+
+
+ENDLESS_WORKER = """
+import socket, sys
+from huleedu.core.enums import Language
+from huleedu.spellcheck import worker
+
+class Endless:
+    def check(self, text):
+        while True:
+            pass
+
+worker.serve(socket.socket(fileno=int(sys.argv[1])), {Language.ENGLISH: Endless()})
+"""
+
+
+async def test_an_orphan_at_work_ends_itself() -> None:
+    """Were program and fork server killed at once, a worker at work outlives them by seconds."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = await anyio.open_process(
+            [sys.executable, "-c", ENDLESS_WORKER, str(theirs.fileno())],
+            stdin=None,
+            stdout=None,
+            stderr=None,
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+        send(ours, CheckRequest(ENGLISH, b"text", 0.1 - GRACE_SECONDS))
+        try:
+            with anyio.fail_after(20):
+                assert await process.wait() == -signal.SIGALRM
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
 
 
 async def test_a_language_that_cannot_be_loaded_is_the_operators_matter(
