@@ -1,0 +1,231 @@
+"""The memory bus keeps what every transport promises, and its own promises besides."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from huleedu.core.errors import BrokerUnavailable, Rejected, StoreUnavailable
+from huleedu.core.message import Message
+from huleedu.core.platform import Platform
+from huleedu.store.database import Database
+from huleedu.store.handled import handled_migrations
+from huleedu.store.outbox import outbox_migrations
+from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
+from huleedu.transport.memory import MemoryTransport
+from huleedu.transport.protocol import Delivery, Subscription
+from tests.support.consumers import PROCEED, Recorder, effect_migrations
+from tests.transport.conformance import TransportConformance, group, raw, say, until, until_sent
+
+pytestmark = pytest.mark.anyio
+
+
+class MemoryBus:
+    """The embedded bus on stores in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.platform = Platform()
+        self.queue_messages_max = 1_000
+        self.busy_timeout_seconds = 5.0
+        self._folder = folder
+        self._stores: dict[str, Database] = {}
+
+    async def store(self, name: str) -> Database:
+        if name not in self._stores:
+            migrations = [outbox_migrations, handled_migrations, effect_migrations]
+            if name == "dead-letters":
+                migrations = [dead_letter_migrations]
+            self._stores[name] = Database(
+                self._folder / f"{name}.db",
+                migrations,
+                self.platform.hops,
+                self.busy_timeout_seconds,
+            )
+            await self._stores[name].open()
+        return self._stores[name]
+
+    @asynccontextmanager
+    async def running(
+        self, subscriptions: Sequence[Subscription], relays: Sequence[Database] = ()
+    ) -> AsyncIterator[MemoryTransport]:
+        transport = MemoryTransport(
+            self.platform, await self.store("dead-letters"), self.queue_messages_max
+        )
+        for subscription in subscriptions:
+            transport.subscribe(subscription)
+        for database in relays:
+            transport.relay(database)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.run)
+            try:
+                yield transport
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def dead_letters(self) -> Sequence[Message]:
+        store = await self.store("dead-letters")
+        return await store.read(read_dead_letters)
+
+    async def close(self) -> None:
+        async with AsyncExitStack() as stack:
+            for store in self._stores.values():
+                stack.push_async_callback(store.close)
+
+
+@pytest.fixture
+async def bus(anyio_backend: str, tmp_path: Path) -> AsyncIterator[MemoryBus]:
+    bus = MemoryBus(tmp_path)
+    yield bus
+    await bus.close()
+
+
+class TestMemory(TransportConformance):
+    """The suite, bound to the memory bus."""
+
+
+async def test_publishing_ends_when_every_group_has_handled_every_message(
+    bus: MemoryBus,
+) -> None:
+    """A publish of several messages returns after the last group handled the last of them."""
+    go = anyio.Event()
+
+    async def slow(_: Delivery) -> None:
+        await go.wait()
+
+    quick, late = Recorder(), Recorder(slow)
+    published = False
+
+    async def publish() -> None:
+        nonlocal published
+        await transport.publish([raw("a", 1), raw("b", 1)])
+        published = True
+
+    async with bus.running([group("quick", quick), group("late", late)]) as transport:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(publish)
+            await until(lambda: len(quick.handled) == 2 and bool(late.deliveries))
+            assert not published
+            go.set()
+
+        assert published
+        assert len(late.handled) == 2
+        await transport.publish([])  # of nothing, at once
+
+
+async def test_a_full_queue_makes_publishers_wait(bus: MemoryBus) -> None:
+    """No more messages wait for a group than its queue may hold, however many are published."""
+    bus.queue_messages_max = 5
+    go, entered = anyio.Event(), 0
+
+    async def slow(_: Delivery) -> None:
+        await go.wait()
+
+    recorder = Recorder(slow)
+
+    async def publish(number: int) -> None:
+        nonlocal entered
+        await transport._accept(raw(f"k{number}", number), lambda: None)
+        entered += 1
+
+    async with bus.running([group("g", recorder, batch_max=1)]) as transport:
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(publish, number)
+            await until(lambda: bool(recorder.deliveries) and entered == 5)
+            for _ in range(50):
+                await anyio.lowlevel.checkpoint()
+            assert entered == 5
+            go.set()
+        await until(lambda: len(recorder.handled) == 20)
+
+
+async def test_a_publish_that_a_stop_overtakes_has_an_unknown_outcome(bus: MemoryBus) -> None:
+    """Whoever waits for groups that will not handle any more is told to publish again."""
+
+    async def never(_: Delivery) -> None:
+        raise StoreUnavailable("not while this runs")
+
+    outcomes: list[str] = []
+
+    async def publish(transport: MemoryTransport) -> None:
+        with pytest.raises(BrokerUnavailable):
+            await transport.publish([raw("a", 1)])
+        outcomes.append("unknown")
+
+    recorder = Recorder(never)
+    async with anyio.create_task_group() as tasks:
+        async with bus.running([group("g", recorder)]) as transport:
+            tasks.start_soon(publish, transport)
+            await until(lambda: bool(recorder.deliveries))
+        with anyio.fail_after(5):
+            await publish(transport)
+
+    assert outcomes == ["unknown"] * 2
+
+
+async def test_a_dead_letter_is_kept_before_its_message_is_done_with(bus: MemoryBus) -> None:
+    """When the dead letter cannot be put away, the message stays and is tried again."""
+
+    class Refuses(Recorder):
+        async def set_aside(self, delivery: Delivery, cause: object) -> None:
+            if len(self.deliveries) < 3:
+                raise LookupError("the way aside is broken")
+            await super().set_aside(delivery, {})
+
+    async def rejects(_: Delivery) -> None:
+        raise Rejected("no")
+
+    recorder = Refuses(rejects)
+    async with bus.running([group("g", recorder)]) as transport:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.publish, [raw("a", 1)])
+            await until(lambda: bool(transport.troubles()))
+
+        assert [message.value for message, _ in recorder.aside] == [b"a-1"]
+        assert len(recorder.deliveries) == 3
+        assert list(transport.troubles()) == []
+
+
+async def test_an_outbox_that_cannot_be_marked_heals(bus: MemoryBus) -> None:
+    """While its store is locked by another process the relay says so; then every row is marked."""
+    bus.busy_timeout_seconds = 0.02
+    sender, recorder = await bus.store("sender"), Recorder()
+    foreign = sqlite3.connect(sender.path, isolation_level=None)
+    await say(sender, bus, [raw("a", number) for number in range(5)])
+    foreign.execute("BEGIN IMMEDIATE")
+    async with bus.running([group("g", recorder)], [sender]) as transport:
+        await until(lambda: len(recorder.handled) == 5)
+        await until(lambda: bool(transport.troubles()))
+        told = list(transport.troubles())
+        foreign.execute("COMMIT")
+        await until_sent(sender)
+        await until(lambda: not transport.troubles())
+    foreign.close()
+
+    assert "outbox of sender" in told[0]
+    assert recorder.values() == [f"a-{number}".encode() for number in range(5)]
+
+
+async def test_a_message_nobody_listens_to_is_done_with(bus: MemoryBus) -> None:
+    """A row whose topic has no group is marked; it does not wait for ever."""
+    sender = await bus.store("sender")
+    await say(sender, bus, [raw("a", 1)])
+    async with bus.running([], [sender]):
+        await until_sent(sender)
+
+
+async def test_a_dead_letter_topic_with_a_listener_is_kept_all_the_same(bus: MemoryBus) -> None:
+    """Whoever listens to dead letters, in whatever order it attached, takes none away."""
+    alarm, sender = Recorder(), await bus.store("sender")
+    letter = raw("a", 1, f"{PROCEED}.dlq")
+    await say(sender, bus, [letter])
+    async with bus.running(
+        [group("alarm", alarm, [f"{PROCEED}.dlq"]), group("g", Recorder())], [sender]
+    ):
+        await until_sent(sender)
+
+    assert alarm.handled == [letter]
+    assert await bus.dead_letters() == [letter]
