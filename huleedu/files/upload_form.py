@@ -61,9 +61,8 @@ async def read_upload_form(
         try:
             with parser:
                 async for chunk in _chunks(request, limits.upload_bytes):
-                    if not parser.closed:  # what follows the last part means nothing
-                        for event in parser.parse(chunk):
-                            await form.take(event)
+                    for event in parser.parse(chunk):
+                        await form.take(event)
         except ParserLimitReached as error:
             raise TooLarge(f"the form has too many parts, or too long headers: {error}") from error
         except ParserError as error:

@@ -107,6 +107,22 @@ async def test_a_refused_replacement_leaves_the_text_before_it() -> None:
         assert len(await here.said()) == 2
 
 
+async def test_a_text_taken_once_is_unchanged_even_if_its_return_was_refused() -> None:
+    """A, B, A again, of which B and the second A came too late: the batch has A."""
+    async with school() as here:
+        await here.registers("b", ["e1"])
+        for text in (b"A", b"B", b"A"):
+            await here.uploads("b", [("e1.txt", text)])
+        for message in (await here.said())[1:]:
+            storage_id = content_ready_in(message).text_storage_id
+            await here.hears(refused("b", "e1", storage_id, RefusalReason.BATCH_READY))
+
+        answer = await here.uploads("b", [("e1.txt", b"A")])
+
+        assert answer.json()["files"][0]["outcome"] == "unchanged"
+        assert len(await here.said()) == 3
+
+
 async def test_a_refusal_of_a_text_from_elsewhere_is_no_fault() -> None:
     """Others may send content too; what ELS says of it is heard and changes nothing."""
     async with school() as here:

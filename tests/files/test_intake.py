@@ -210,20 +210,26 @@ def test_an_upload_cancelled_at_any_moment_is_all_or_nothing(moments: list[int])
 class Away:
     """An extractor whose processes cannot be started."""
 
+    def __init__(self) -> None:
+        self.asked = 0
+
     async def __call__(self, name: str, content: bytes) -> str:
+        self.asked += 1
         await anyio.lowlevel.checkpoint()
         raise Unavailable("no process could be started to read files in")
 
 
 async def test_without_extraction_an_upload_is_told_to_come_again() -> None:
-    """503 for the request, rather than an error that blames the files."""
-    async with school(extractor=Away()) as here:
+    """503 for the request, rather than errors that blame the files; the rest is not tried."""
+    extractor = Away()
+    async with school(extractor=extractor) as here:
         await here.registers("b", ESSAYS)
 
-        answer = await here.uploads("b", [("a.txt", b"A"), ("b.txt", b"B")])
+        answer = await here.uploads("b", [(f"{n}.txt", b"A") for n in range(100)])
 
         assert answer.status_code == 503
         assert "retry-after" in answer.headers
+        assert extractor.asked < 10
         assert not here.content.texts
         assert await here.said() == []
 
