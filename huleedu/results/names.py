@@ -45,12 +45,13 @@ def unique_stems(essays: Sequence[EssayView]) -> Sequence[str]:
     Names that differ in capitals only count as alike, since many file systems take them so.
     """
     taken = set(RESERVED)
+    numbers: dict[str, int] = {}  # the last one tried for a name, so that many alike stay cheap
     stems = []
     for essay in essays:
         wished = safe_stem(essay.file_name) or safe_stem(f"{essay.essay_id}.") or "essay"
-        stem, number = wished, 1
+        stem = wished
         while stem.casefold() in taken:
-            number += 1
+            numbers[wished.casefold()] = number = numbers.get(wished.casefold(), 1) + 1
             stem = f"{wished} ({number})"
         taken.add(stem.casefold())
         stems.append(stem)

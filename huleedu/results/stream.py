@@ -25,12 +25,18 @@ from huleedu.store.database import Database
 SLICE_EVENTS = 100
 """Events that are read, and held for a reader, at once."""
 PAUSE_SECONDS = 0.1
-"""Between two reads for one reader: what happens meanwhile comes together."""
+PAUSE_SECONDS_PER_ESSAY = 0.001
+"""Between two reads for one reader, the longer of both: what happens meanwhile comes together.
+
+A read folds the whole batch (about 20 µs of processor time an essay, measured on 1,000), so that
+one reader costs some 2 % of a processor, however large the batch.
+"""
 POLL_SECONDS = 5.0
 """How often to look without being woken: another process may have written."""
 RETRY_MILLISECONDS = 2_000
 """When a reader that was cut off is to come again."""
-HEARTBEAT = b": still here\n\n"
+# No empty line after a comment: some readers would take it for the end of an empty event.
+HEARTBEAT = b": still here\n"
 
 _logger = create_service_logger("results")
 
@@ -124,7 +130,7 @@ async def follow(
     batch, newest = started
     last = newest if last_event_id is None or last_event_id > newest else last_event_id
     with _counted():
-        yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
+        yield f"retry: {RETRY_MILLISECONDS}\n".encode()  # a line of the event that comes next
         if last_event_id != last:
             yield encode_event(last, "snapshot", _standing(batch))
         try:
@@ -161,12 +167,17 @@ async def _changes(
             return
         if found.events:
             quiet_since = clock.monotonic()
-            await clock.sleep(PAUSE_SECONDS)
+            await _woken(anyio.Event(), stopping, clock, _pause_after(found.batch))
         left = quiet_since + heartbeat_seconds - clock.monotonic()
         if left <= 0:
             yield HEARTBEAT
             quiet_since, left = clock.monotonic(), heartbeat_seconds
         always = not await _woken(commit, stopping, clock, min(left, POLL_SECONDS))
+
+
+def _pause_after(batch: BatchView | None) -> float:
+    essays = 0 if batch is None else batch.expected_essay_count
+    return max(PAUSE_SECONDS, PAUSE_SECONDS_PER_ESSAY * essays)
 
 
 @contextmanager

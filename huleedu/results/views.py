@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
 from huleedu.core.clock import to_text
+from huleedu.core.enums import RefusalReason
 from huleedu.core.errors import NotFound
 from huleedu.results.decide import view_of
 from huleedu.results.model import BatchFacts, BatchView, EssayFacts, ResultFact, TextFact
@@ -17,8 +18,6 @@ PATIENCE = timedelta(seconds=30)
 """How long an outcome waits for results that it has overtaken (see ``decide.view_of``)."""
 BEHIND_SECONDS = 1.0
 """When to ask again for a batch whose registration may be under way."""
-
-StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 class Effect(NamedTuple):
@@ -66,34 +65,69 @@ def load_facts(connection: sqlite3.Connection, batch_id: str) -> BatchFacts | No
     )
     if not batches:
         return None
-    texts = _by_essay(connection, "essay_text", batch_id, TextFact)
-    results = _by_essay(connection, "essay_result", batch_id, ResultFact)
+    texts, results = _texts(connection, batch_id), _results(connection, batch_id)
     essays = [
-        msgspec.convert(
-            {**row, "texts": texts.pop(row["essay_id"], ()), "results": results[row["essay_id"]]},
-            EssayFacts,
-            strict=False,
+        EssayFacts(
+            essay_id=essay_id,
+            is_ready=bool(is_ready),
+            outcome_is_success=bool(is_success),
+            ready_storage_id=ready_storage_id,
+            requested_attempt=requested_attempt,
+            requested_at=requested_at,
+            requested_storage_id=requested_storage_id,
+            outcome_attempt=outcome_attempt,
+            texts=texts.pop(essay_id, ()),
+            results=results.get(essay_id, ()),
         )
-        for row in _rows(
-            connection,
-            "SELECT * FROM essay WHERE batch_id = ? AND position IS NOT NULL ORDER BY position",
-            batch_id,
+        for (
+            essay_id,
+            is_ready,
+            is_success,
+            ready_storage_id,
+            requested_attempt,
+            requested_at,
+            requested_storage_id,
+            outcome_attempt,
+        ) in connection.execute(
+            "SELECT essay_id, is_ready, outcome_is_success, ready_storage_id, requested_attempt,"
+            " requested_at, requested_storage_id, outcome_attempt FROM essay"
+            " WHERE batch_id = ? AND position IS NOT NULL ORDER BY position",
+            (batch_id,),
         )
     ]
     strangers = [(essay_id, text) for essay_id, named in texts.items() for text in named]
     return msgspec.convert({**batches[0], "essays": essays, "strangers": strangers}, BatchFacts)
 
 
-def _by_essay(
-    connection: sqlite3.Connection, table: str, batch_id: str, kind: type[StructT]
-) -> dict[str, list[StructT]]:
-    found: dict[str, list[StructT]] = defaultdict(list)
-    for row in _rows(connection, f"SELECT * FROM {table} WHERE batch_id = ?", batch_id):
-        found[row["essay_id"]].append(msgspec.convert(row, kind, strict=False))
+def _texts(connection: sqlite3.Connection, batch_id: str) -> dict[str, list[TextFact]]:
+    found: dict[str, list[TextFact]] = defaultdict(list)
+    query = "SELECT * FROM essay_text WHERE batch_id = ?"
+    for row in _rows(connection, query, batch_id):
+        reason = row.pop("refused_because")
+        essay_id = _without_key(row)
+        refused = None if reason is None else RefusalReason(reason)
+        found[essay_id].append(TextFact(**row, refused_because=refused))
     return found
 
 
-def _rows(connection: sqlite3.Connection, query: str, batch_id: str) -> Sequence[Mapping[str, Any]]:
+def _results(connection: sqlite3.Connection, batch_id: str) -> dict[str, list[ResultFact]]:
+    found: dict[str, list[ResultFact]] = defaultdict(list)
+    query = "SELECT * FROM essay_result WHERE batch_id = ?"
+    for row in _rows(connection, query, batch_id):
+        is_success = bool(row.pop("is_success"))
+        essay_id = _without_key(row)
+        found[essay_id].append(ResultFact(**row, is_success=is_success))
+    return found
+
+
+def _without_key(row: dict[str, Any]) -> str:
+    """Take batch and essay out of a row; return the essay's id."""
+    del row["batch_id"]
+    essay_id: str = row.pop("essay_id")
+    return essay_id
+
+
+def _rows(connection: sqlite3.Connection, query: str, batch_id: str) -> list[dict[str, Any]]:
     cursor = connection.execute(query, (batch_id,))
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
