@@ -70,7 +70,6 @@ def routes(
     Streams end when ``stopping`` is set.  Must be called once for a database: it listens for
     its commits.
     """
-    commits = Commits(database)
 
     @get("/v1/results/{batch_id:str}", summary="Read the results of a batch", tags=["results"])
     async def read_results(
@@ -92,13 +91,18 @@ def routes(
         if as_format == "csv":
             return _table(batch)
         if as_format == "zip":
-            spool = await spool_archive(batch, content, platform.hops)
-            headers = {"Content-Disposition": content_disposition(_stem(batch), "zip")}
-            return ClosingStream(spool.chunks(), "application/zip", headers)
+            return await _archive(batch, content, platform)
         if include is not None:
-            spool = await spool_with_corrections(batch, content, platform.hops)
-            return ClosingStream(spool.chunks(), "application/json", {})
+            return await _with_corrections(batch, content, platform)
         return Response(batch)
+
+    return [read_results, _live(database, platform, settings, stopping)]
+
+
+def _live(
+    database: Database, platform: Platform, settings: ResultsSettings, stopping: Stopping
+) -> HTTPRouteHandler:
+    commits = Commits(database)
 
     @get("/v1/results/{batch_id:str}/events", summary="Follow a batch", tags=["results"])
     async def follow_batch(
@@ -127,7 +131,7 @@ def routes(
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return ClosingStream(events, "text/event-stream", headers)
 
-    return [read_results, follow_batch]
+    return follow_batch
 
 
 def _check_wishes(as_format: str, include: str | None) -> None:
@@ -157,3 +161,16 @@ def _table(batch: BatchView) -> Response[bytes]:
         media_type="text/csv",
         headers={"Content-Disposition": content_disposition(_stem(batch), "csv")},
     )
+
+
+async def _archive(batch: BatchView, content: ContentClient, platform: Platform) -> ClosingStream:
+    spool = await spool_archive(batch, content, platform.hops)
+    headers = {"Content-Disposition": content_disposition(_stem(batch), "zip")}
+    return ClosingStream(spool.chunks(), "application/zip", headers)
+
+
+async def _with_corrections(
+    batch: BatchView, content: ContentClient, platform: Platform
+) -> ClosingStream:
+    spool = await spool_with_corrections(batch, content, platform.hops)
+    return ClosingStream(spool.chunks(), "application/json", {})

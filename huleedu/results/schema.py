@@ -17,8 +17,8 @@ MIGRATIONS = (results_migrations, outbox_migrations, handled_migrations)
 
 
 @results_migrations()
-def create_facts(database: SchemaDatabase) -> None:
-    """What was said about batches, essays, texts and checks; times as ``clock.to_text``."""
+def create_batch_and_essay(database: SchemaDatabase) -> None:
+    """What was said about batches and their essays; times as ``clock.to_text``."""
     database.conn.execute("""
         CREATE TABLE batch (
             batch_id TEXT PRIMARY KEY,
@@ -52,6 +52,11 @@ def create_facts(database: SchemaDatabase) -> None:
             outcome_is_success INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (batch_id, essay_id)
         ) STRICT, WITHOUT ROWID""")
+
+
+@results_migrations()
+def create_text_and_result(database: SchemaDatabase) -> None:
+    """What was said about texts and checks."""
     database.conn.execute("""
         CREATE TABLE essay_text (
             batch_id TEXT NOT NULL,
