@@ -31,6 +31,7 @@ def steps() -> Iterator[Steps]:
         MofNCompleteColumn(),
         console=messages_console(),
         transient=True,
+        redirect_stdout=False,  # data is no message
         disable=not sys.stderr.isatty(),
     )
     with progress:
