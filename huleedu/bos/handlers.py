@@ -63,7 +63,7 @@ def subscriptions(
     group = settings.bos.consumer_group
     assert group is not None, "BOS has a consumer group by default"
     consumer = StoreConsumer(database, apply, platform, "bos")
-    return [Subscription(group, [topic_name(event) for event in HEARD], consumer)]
+    return [Subscription(group, [topic_name(event) for event in HEARD], consumer, database)]
 
 
 def apply(

@@ -33,6 +33,9 @@ class Message(msgspec.Struct, frozen=True):
     key: bytes
     value: bytes
     headers: Mapping[str, str] = {}
+    partition: int | None = None
+    """Where it was read, on a transport that has partitions and offsets."""
+    offset: int | None = None
 
     @property
     def event_id(self) -> str:

@@ -47,6 +47,7 @@ def subscriptions(
             group=settings.consumer_group or "",
             topics=[topic_name(event) for event in HEARD],
             consumer=StoreConsumer(database, handler.apply, platform, "els"),
+            store=database,
         )
     ]
 

@@ -40,6 +40,7 @@ def subscriptions(
             group=settings.consumer_group or "",
             topics=[topic_name(event) for event in HEARD],
             consumer=StoreConsumer(database, apply, platform, "results"),
+            store=database,
         )
     ]
 

@@ -49,7 +49,9 @@ def dead_letter_cause(
 ) -> dict[str, str]:
     """Return the headers that tell why a message became a dead letter, bounded in size."""
     code = fault.code.value if isinstance(fault, HuleEduError) else "UNKNOWN_ERROR"
+    place = {"origin-partition": message.partition, "origin-offset": message.offset}
     return {
+        **{f"{_HEADER_PREFIX}{k}": str(v) for k, v in place.items() if v is not None},
         f"{_HEADER_PREFIX}error-class": type(fault).__name__,
         f"{_HEADER_PREFIX}error-code": code,
         f"{_HEADER_PREFIX}error-message": str(fault)[:_CAUSE_CHARACTERS_MAX],

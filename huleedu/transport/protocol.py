@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """A micro-batch for one group: messages of one topic, in order per key."""
+    """A micro-batch for one group: messages in order per topic and key."""
 
     group: str
     messages: Sequence[Message]
@@ -59,6 +59,8 @@ class Subscription:
     group: str
     topics: Sequence[str]
     consumer: Consumer
+    store: Database | None = None
+    """Where the consumer keeps its progress beside its state; None: it has no state."""
     batch_max: int = 500
     """Messages in one delivery at most."""
     concurrency: int = 1
