@@ -102,7 +102,7 @@ def register(
 def upload(
     batch_id: BatchArgument,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE|DIR...", help="Essays, or folders of essays.")
+        list[Path], typer.Argument(metavar="FILE|DIR", help="Essays, or folders of essays.")
     ],
     essay_id: Annotated[
         list[str] | None,

@@ -56,7 +56,7 @@ class _Done:
 
 def submit(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE|DIR...", help="Essays, or folders of essays.")
+        list[Path], typer.Argument(metavar="FILE|DIR", help="Essays, or folders of essays.")
     ],
     course: CourseOption,
     class_designation: ClassOption,

@@ -21,7 +21,7 @@ from huleedu.core.settings import Settings
 
 def check(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE|DIR...", help="Essays, or folders of essays.")
+        list[Path], typer.Argument(metavar="FILE|DIR", help="Essays, or folders of essays.")
     ],
     course: Annotated[
         str, typer.Option(help="Course of the essays, which tells their language: ENG5, SV1.")
