@@ -25,7 +25,7 @@ def test_what_was_appended_is_read_at_its_place(lengths: list[int]) -> None:
             for number, length in enumerate(lengths):
                 pieces.append((spool.length, bytes([number]) * length))
                 await spool.append(pieces[-1][1])
-                for start, piece in pieces:
+                for start, piece in reversed(pieces):
                     assert await spool.read(start, len(piece)) == piece
 
     anyio.run(scenario)
