@@ -8,6 +8,7 @@ Says: nothing; other roles put and get texts, in process or over HTTP with the r
 from huleedu.content.client import LocalContent
 from huleedu.content.http import routes
 from huleedu.content.identity import content_bytes_max, storage_id_of
+from huleedu.content.remote import RemoteContent, SecretRefused
 from huleedu.content.store import MIGRATIONS, DamagedContent, DifferentContent
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "DamagedContent",
     "DifferentContent",
     "LocalContent",
+    "RemoteContent",
+    "SecretRefused",
     "content_bytes_max",
     "routes",
     "storage_id_of",
