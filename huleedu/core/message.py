@@ -65,7 +65,8 @@ def event_message(
     """Return the message that says ``event``, keyed as its topic demands.
 
     ``headers`` adds to what every message of ours carries: its own id, the correlation id, the id
-    of the message it follows from, and what that one passed on.  Raises ``TooLarge``.
+    of the message it follows from, and what that one passed on.  Raises ``TooLarge``, and
+    ``ValueError`` when the data does not name the key.
     """
     topic = TOPICS[event]
     envelope = envelope_of(
@@ -82,5 +83,7 @@ def event_message(
     if cause is not None:
         carried[Header.CAUSATION_ID] = cause.event_id
         carried |= {name: cause.headers[name] for name in _CARRIED if name in cause.headers}
-    key: str = getattr(data, topic.key)
+    key: str | None = getattr(data, topic.key)
+    if not key:
+        raise ValueError(f"a {event.value} that names no {topic.key} cannot be said")
     return Message(topic.name, key.encode(), encode(envelope), carried | dict(headers or {}))

@@ -8,7 +8,7 @@ from huleedu.core.enums import ProcessingEvent
 from huleedu.core.envelope import decode
 from huleedu.core.errors import TooLarge
 from huleedu.core.message import Header, Message, event_message
-from huleedu.core.messages import BatchCancelled, EventData
+from huleedu.core.messages import BatchCancelled, BatchProceedRequested, EventData
 from huleedu.core.topics import TOPICS
 from tests.support.samples import AT, BATCH_ID, DATA
 
@@ -93,3 +93,13 @@ def test_an_event_over_the_limit_is_refused_before_it_is_said() -> None:
 
     with pytest.raises(TooLarge, match=r"900,\d\d\d bytes; 900,000 are allowed"):
         _said(data=huge)
+
+
+def test_a_message_that_names_no_key_cannot_be_said() -> None:
+    """An essay's result without its batch would land where nobody looks for it."""
+    data = DATA[ProcessingEvent.BATCH_PROCEED_REQUESTED]
+    assert isinstance(data, BatchProceedRequested)
+    nameless = BatchProceedRequested(batch_id="", metadata=data.metadata)
+
+    with pytest.raises(ValueError, match=r"batch\.proceed\.requested that names no batch_id"):
+        _said(ProcessingEvent.BATCH_PROCEED_REQUESTED, nameless)

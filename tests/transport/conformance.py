@@ -4,21 +4,14 @@ Nothing here asks how messages travel: they are put into an outbox, heard by gro
 for until they are there.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
-
 import anyio
 import pytest
 
 from huleedu.core.errors import PeerUnavailable, Rejected
 from huleedu.core.message import Message
-from huleedu.core.platform import Platform
-from huleedu.store import outbox
-from huleedu.store.database import Database
 from huleedu.transport.consumer import StoreConsumer
 from huleedu.transport.failures import BUG_ATTEMPTS_MAX, PAUSE_FIRST_SECONDS
-from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transport
+from huleedu.transport.protocol import Delivery
 from tests.support.consumers import (
     CANCELLED,
     PROCEED,
@@ -28,65 +21,7 @@ from tests.support.consumers import (
     read_effects,
 )
 from tests.support.eventually import eventually
-
-
-class Bus(Protocol):
-    """A deployment of one transport, to be started and stopped on the same stores at will."""
-
-    platform: Platform
-
-    async def store(self, name: str) -> Database:
-        """Return a module's store: effects, outbox, and the transport's own progress."""
-        ...
-
-    def running(
-        self, subscriptions: Sequence[Subscription], relays: Sequence[Database] = ()
-    ) -> AbstractAsyncContextManager[Transport]:
-        """Run the transport with these groups and outboxes for as long as the context lasts."""
-        ...
-
-    async def dead_letters(self) -> Sequence[Message]:
-        """Return every dead letter that was kept, oldest first."""
-        ...
-
-
-def group(
-    name: str,
-    consumer: Consumer,
-    topics: Sequence[str] = (PROCEED,),
-    batch_max: int = 500,
-    concurrency: int = 1,
-) -> Subscription:
-    return Subscription(name, topics, consumer, batch_max=batch_max, concurrency=concurrency)
-
-
-def raw(key: str, number: int, topic: str = PROCEED) -> Message:
-    """Return a message whose value need not be understood."""
-    value = f"{key}-{number}"
-    return Message(topic, key.encode(), value.encode(), {"event-id": f"{topic} {value}"})
-
-
-async def say(database: Database, bus: Bus, messages: Sequence[Message]) -> None:
-    """Put messages into an outbox."""
-    now = bus.platform.clock.now()
-    await database.write(lambda connection: outbox.add(connection, messages, now))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async def probe() -> bool:
-        return condition()
-
-    await eventually(probe, bool)
-
-
-async def until_sent(database: Database) -> None:
-    """Wait until nothing is left in an outbox."""
-
-    async def probe() -> int:
-        count, _ = await database.read(outbox.backlog)
-        return count
-
-    await eventually(probe, lambda count: count == 0)
+from tests.transport.bus import Bus, group, raw, say, until, until_sent
 
 
 class TransportConformance:

@@ -18,7 +18,8 @@ from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_let
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery, Subscription
 from tests.support.consumers import PROCEED, Recorder, effect_migrations
-from tests.transport.conformance import TransportConformance, group, raw, say, until, until_sent
+from tests.transport.bus import group, raw, say, until, until_sent
+from tests.transport.conformance import TransportConformance
 
 pytestmark = pytest.mark.anyio
 

@@ -38,7 +38,7 @@ from tests.support.consumers import (
 from tests.support.eventually import eventually
 from tests.support.simulated import SeededIds
 from tests.support.virtual_time import LoopClock, run_virtually
-from tests.transport.conformance import group
+from tests.transport.bus import group
 
 T = TypeVar("T")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
