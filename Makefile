@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format crash-embedded requirements clean
+.PHONY: help setup run test test-fast lint format broker crash-embedded requirements clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,17 +21,20 @@ $(STAMP): requirements/dev.txt pyproject.toml hatch_build.py
 run: setup ## start everything in one process on http://127.0.0.1:5000
 	$(BIN)/huleedu serve all-in-one
 
-test: setup lint ## everything
+test: setup lint broker ## everything
 	$(BIN)/python -m pytest tests
 
-test-fast: setup ## the inner loop: no whole processes, no long runs
-	$(BIN)/python -m pytest tests -m "not slow"
+test-fast: setup ## the inner loop: no whole processes, no broker, no long runs
+	$(BIN)/python -m pytest tests -m "not slow and not kafka"
 
 lint: setup ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+broker: setup ## fetch Apache Kafka, once, into the user's cache: the tests start one of their own
+	$(BIN)/python -m tests.support.kafka_jars
 
 format: setup ## let ruff put the code in form
 	$(BIN)/ruff check --fix .

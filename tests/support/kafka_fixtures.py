@@ -1,0 +1,83 @@
+"""A real broker as fixtures; a test that uses one bears the marker ``kafka``.
+
+``broker`` is one for the whole run: ours, or what KAFKA_BOOTSTRAP_SERVERS names.  Tests keep apart
+by the names of their topics and groups, which begin with ``topic_prefix``.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+
+import anyio
+import pytest
+
+from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_jars import KafkaMissing, must_be_complete
+from tests.support.kafka_topics import create_topic, delete_topics
+
+NewTopic = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker | ForeignBroker]:
+    """A broker that answers at ``broker.bootstrap_servers``."""
+    foreign = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if foreign:
+        yield ForeignBroker(foreign)
+        return
+    directory = tmp_path_factory.mktemp("kafka")
+    own = KafkaBroker(directory)
+    try:
+        own.start()
+    except KafkaMissing as error:
+        _without(str(error))
+    try:
+        yield own
+    finally:
+        own.kill()
+        shutil.rmtree(directory / "data")
+
+
+@pytest.fixture
+def own_broker(broker: KafkaBroker | ForeignBroker) -> Iterator[KafkaBroker]:
+    """The broker, to be killed, stopped or paused; the next test finds it running again."""
+    if isinstance(broker, ForeignBroker):
+        pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker that is not ours to kill or pause")
+    yield broker
+    if broker.is_running:
+        broker.resume()
+    else:
+        broker.start()
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """What the names of this test's topics and groups begin with; nobody else's do."""
+    return f"t{uuid.uuid4().hex[:12]}."
+
+
+@pytest.fixture
+def new_topic(broker: KafkaBroker | ForeignBroker, topic_prefix: str) -> Iterator[NewTopic]:
+    """Make a topic: ``await new_topic("ready", partitions=3)`` returns its whole name.
+
+    Keyword arguments are those of ``create_topic``.
+    """
+    made = []
+
+    async def create(name: str, **kind: object) -> str:
+        whole = topic_prefix + name
+        await create_topic(broker.bootstrap_servers, whole, **kind)  # type: ignore[arg-type]
+        made.append(whole)
+        return whole
+
+    yield create
+    if isinstance(broker, ForeignBroker) and made:
+        anyio.run(delete_topics, broker.bootstrap_servers, made)
+
+
+def _without(what: str) -> None:
+    """Go on without a broker on a developer's machine, never where everything is to be checked."""
+    if must_be_complete():
+        pytest.fail(f"no broker to test with: {what}", pytrace=False)
+    pytest.skip(f"no broker to test with: {what}")
