@@ -119,6 +119,12 @@ def content_ready_in(message: Message) -> EssayContentReady:
     return data
 
 
+def essays_in(answer: httpx.Response) -> list[str | None]:
+    """Return the essay of each file, None where it has none."""
+    assert answer.status_code == 202, answer.text
+    return [file.get("essay_id") for file in answer.json()["files"]]
+
+
 @asynccontextmanager
 async def school(
     directory: Path | None = None,
