@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -266,3 +267,28 @@ async def test_a_closed_store_keeps_no_file_open(tmp_path: Path) -> None:
 
     assert _open_files(tmp_path) == []
     assert _files(tmp_path) == ["s.db"]
+
+
+async def test_a_reader_that_outlives_the_closing_leaves_no_file_open(tmp_path: Path) -> None:
+    """A read that is under way when the store closes ends well, and its connection with it."""
+    async with note_store(tmp_path / "s.db") as store:
+        entered, go = threading.Event(), threading.Event()
+        seen: list[list[str]] = []
+
+        def slow(connection: sqlite3.Connection) -> list[str]:
+            entered.set()
+            assert go.wait(10)
+            return read_notes(connection)
+
+        async def read() -> None:
+            seen.append(await store.read(slow))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            while not entered.is_set():
+                await anyio.lowlevel.checkpoint()
+            await store.close()
+            go.set()
+
+        assert seen == [[]]
+        assert _open_files(tmp_path) == []
