@@ -182,7 +182,7 @@ def _transport(
 ) -> MemoryTransport:
     transport = MemoryTransport(platform, stores["dead_letters"])
     for subscription in (
-        *bos.subscriptions(stores["bos"], platform, settings),
+        *bos.subscriptions(stores["bos"], platform, settings, els.LocalReferences(stores["els"])),
         *els.subscriptions(stores["els"], platform, settings.els),
         *files_handlers.subscriptions(stores["files"], platform, settings.files),
         *results.subscriptions(stores["results"], platform, settings.results),

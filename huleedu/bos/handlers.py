@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from huleedu.bos.decide import counts_for, decide
 from huleedu.bos.model import (
@@ -14,11 +15,17 @@ from huleedu.bos.model import (
     ReadinessTimedOut,
     ResultsCounted,
 )
+from huleedu.bos.references import (
+    NO_REFERENCES,
+    References,
+    ReferenceSeeker,
+    references_in,
+)
 from huleedu.bos.registration import SOURCE_SERVICE
 from huleedu.bos.repository import BatchRepositoryProtocol, FirstResult
 from huleedu.bos.store import SqliteBatchRepository
 from huleedu.core.enums import EssayStatus, ProcessingEvent
-from huleedu.core.errors import MalformedMessage, NotFound, Rejected
+from huleedu.core.errors import MalformedMessage, NotFound
 from huleedu.core.ids import derived_event_id
 from huleedu.core.logging import create_service_logger, log_event_processing
 from huleedu.core.message import Header, Message, event_message
@@ -32,11 +39,12 @@ from huleedu.core.messages import (
     batch_reference,
 )
 from huleedu.core.platform import Platform
+from huleedu.core.ports import EssayReferences
 from huleedu.core.settings import Settings
 from huleedu.core.topics import topic_name
 from huleedu.store.database import Database
 from huleedu.transport.consumer import Heard, StoreConsumer
-from huleedu.transport.protocol import Subscription
+from huleedu.transport.protocol import Consumer, Subscription
 
 HEARD = (
     ProcessingEvent.BATCH_ESSAYS_READY,
@@ -52,33 +60,41 @@ class UnknownBatch(NotFound):
     """The batch that a message is about was never registered here."""
 
 
-class ReferencesMissing(Rejected):
-    """The readiness of a batch names essays, but not where their texts are."""
-
-
 def subscriptions(
-    database: Database, platform: Platform, settings: Settings
+    database: Database, platform: Platform, settings: Settings, references: EssayReferences
 ) -> Sequence[Subscription]:
-    """Return what BOS hears, as its consumer group."""
+    """Return what BOS hears, as its consumer group.
+
+    ``references`` is asked where an event does not say where the texts are.
+    """
     group = settings.bos.consumer_group
     assert group is not None, "BOS has a consumer group by default"
-    consumer = StoreConsumer(database, apply, platform, "bos")
-    return [Subscription(group, [topic_name(event) for event in HEARD], consumer, database)]
+
+    def knowing(found: References) -> Consumer:
+        return StoreConsumer(database, partial(apply, references=found), platform, "bos")
+
+    consumer = ReferenceSeeker(references, knowing)
+    topics = [topic_name(event) for event in HEARD]
+    return [Subscription(group, topics, consumer, store=database)]
 
 
 def apply(
-    connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
+    connection: sqlite3.Connection,
+    heard: Sequence[Heard],
+    now: datetime,
+    references: References = NO_REFERENCES,
 ) -> Sequence[Message]:
     """Change the batches by what was heard and return the commands that follow.
 
-    Raises ``UnknownBatch``, ``ReferencesMissing``, ``NotAnOutcome``, ``UnknownAttempt``,
-    ``MalformedMessage``: then nothing of the fetch may be kept.
+    ``references`` are those of batches whose readiness came without.  Raises ``UnknownBatch``,
+    ``ReferencesMissing``, ``NotAnOutcome``, ``UnknownAttempt``, ``MalformedMessage``: then nothing
+    of the fetch may be kept.
     """
     repository = SqliteBatchRepository(connection)
     before = _load(repository, heard)
     after = dict(before)
     said: list[Message] = []
-    for one, fact in _facts(repository, before, heard):
+    for one, fact in _facts(repository, before, heard, references):
         decision = decide(after[one.batch_id], fact, now)
         after[one.batch_id] = decision.batch
         _log(one, decision)
@@ -102,7 +118,10 @@ def _load(repository: BatchRepositoryProtocol, heard: Sequence[Heard]) -> Mappin
 
 
 def _facts(
-    repository: BatchRepositoryProtocol, batches: Mapping[str, Batch], heard: Sequence[Heard]
+    repository: BatchRepositoryProtocol,
+    batches: Mapping[str, Batch],
+    heard: Sequence[Heard],
+    references: References,
 ) -> Iterable[tuple[Heard, Fact]]:
     """Yield the facts in order; the results of a batch as one, where its last one stands."""
     counted = _count_results(repository, batches, heard)
@@ -115,7 +134,7 @@ def _facts(
             if last_result[one.batch_id] is one and one.batch_id in counted:
                 yield one, counted[one.batch_id]
         elif isinstance(data, BatchEssaysReady):
-            yield one, _essays_ready(data)
+            yield one, EssaysReady(references_in(data, references))
         elif isinstance(data, ELSBatchPhaseOutcomeV1):
             yield one, _phase_concluded(data, one.attempt)
         elif isinstance(data, BatchReadinessTimeout):
@@ -145,21 +164,6 @@ def _count_results(
                 f"a result of essay {result.essay_id!r}, which batch {result.batch_id} has not"
             )
     return repository.count_first_results(results)
-
-
-def _essays_ready(data: BatchEssaysReady) -> EssaysReady:
-    if data.ready_essays is None and data.ready_essay_ids:
-        raise ReferencesMissing(
-            f"the readiness of batch {data.batch_id} names {len(data.ready_essay_ids)} essays "
-            "without ready_essays, so their texts cannot be found"
-        )
-    essays = data.ready_essays or []
-    if sorted(essay.essay_id for essay in essays) != sorted(data.ready_essay_ids):
-        raise MalformedMessage(
-            f"the readiness of batch {data.batch_id} names other essays in ready_essays "
-            "than in ready_essay_ids"
-        )
-    return EssaysReady(essays)
 
 
 def _phase_concluded(data: ELSBatchPhaseOutcomeV1, attempt: int | None) -> PhaseConcluded:

@@ -1,8 +1,10 @@
 """What modules need of one another, as promises; the composition root hands in who keeps them."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from huleedu.core.ids import StorageId
+from huleedu.core.messages import EssayProcessingInputRefV1
 
 
 class ContentClient(Protocol):
@@ -17,4 +19,15 @@ class ContentClient(Protocol):
 
     async def get(self, storage_id: StorageId) -> bytes:
         """Return the bytes.  Raises ``NotFound``, or ``Unavailable`` for now."""
+        ...
+
+
+class EssayReferences(Protocol):
+    """Where the texts of a batch are, as ELS knows it."""
+
+    async def of_batch(self, batch_id: str) -> Sequence[EssayProcessingInputRefV1]:
+        """Return the essays of a batch that have a text, in the order of registration.
+
+        Raises ``NotFound`` for a batch that ELS does not know, or ``Unavailable`` for now.
+        """
         ...

@@ -8,6 +8,7 @@ and the phase's outcome (once an attempt).
 
 from huleedu.els.handlers import subscriptions
 from huleedu.els.http import routes
+from huleedu.els.references import LocalReferences, RemoteReferences
 from huleedu.els.store import MIGRATIONS
 
-__all__ = ["MIGRATIONS", "routes", "subscriptions"]
+__all__ = ["MIGRATIONS", "LocalReferences", "RemoteReferences", "routes", "subscriptions"]

@@ -13,7 +13,7 @@ import msgspec
 
 from huleedu.bos import MIGRATIONS, routes
 from huleedu.core.enums import Language, PipelineExecutionStatus, ProcessingEvent
-from huleedu.core.errors import NotFound
+from huleedu.core.errors import NotFound, Unavailable
 from huleedu.core.ids import StorageId
 from huleedu.core.message import Message
 from huleedu.core.messages import (
@@ -57,6 +57,24 @@ class FakeContent:
             return self.texts[storage_id]
         except KeyError:
             raise NotFound(storage_id) from None
+
+
+class FakeReferences:
+    """What ELS knows of each batch (see ``core.ports.EssayReferences``), and how it fails."""
+
+    def __init__(self) -> None:
+        self.essays: dict[str, list[EssayProcessingInputRefV1]] = {}
+        self.asked: list[str] = []
+        self.trouble: Unavailable | None = None
+
+    async def of_batch(self, batch_id: str) -> Sequence[EssayProcessingInputRefV1]:
+        self.asked.append(batch_id)
+        if self.trouble is not None:
+            raise self.trouble
+        try:
+            return self.essays[batch_id]
+        except KeyError:
+            raise NotFound(batch_id) from None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from huleedu.transport.memory import MemoryTransport
 from tests.bos.building import (
     PARTIAL,
     Bos,
+    FakeReferences,
     essays_ready,
     phase_outcome,
     readiness_timeout,
@@ -39,7 +40,7 @@ async def test_a_batch_from_registration_to_its_end(tmp_path: Path) -> None:
         dead_letters = Database(tmp_path / "dead.db", [dead_letter_migrations], bos.platform.hops)
         await dead_letters.open()
         bus = MemoryTransport(bos.platform, dead_letters)
-        for subscription in subscriptions(bos.database, bos.platform, Settings()):
+        for subscription in subscriptions(bos.database, bos.platform, Settings(), FakeReferences()):
             bus.subscribe(subscription)
         bus.relay(bos.database)
         batch_id = (await bos.register()).json()["batch_id"]

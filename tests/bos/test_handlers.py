@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from huleedu.bos.api_models import BatchRegistrationRequestV1
 from huleedu.bos.decide import STATUS_AFTER, UnknownAttempt
-from huleedu.bos.handlers import ReferencesMissing, UnknownBatch, apply
+from huleedu.bos.handlers import UnknownBatch, apply
+from huleedu.bos.references import ReferencesMissing
 from huleedu.bos.registration import new_batch
 from huleedu.bos.store import SqliteBatchRepository
 from huleedu.core.enums import (
@@ -144,7 +145,7 @@ def test_readiness_without_references_is_refused(store: Store) -> None:
     """A foreign sender's readiness goes aside with the reason, and may be replayed."""
     batch_id = store.register()
 
-    with pytest.raises(ReferencesMissing, match="names 3 essays without ready_essays"):
+    with pytest.raises(ReferencesMissing, match="does not know the texts of 3 of its 3 essays"):
         store.hear(essays_ready(batch_id, ESSAYS, references=False))
 
 
