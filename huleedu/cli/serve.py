@@ -83,7 +83,7 @@ def all_in_one(
         "log_format": log_format,
     }
     loaded = configuration.load(options, config)
-    settings = configuration.with_fitting_logs(loaded)
+    settings = loaded.settings
     if settings.transport != "memory":
         raise Misconfigured(
             f"the transport {settings.transport!r} is not there yet; all-in-one runs with "

@@ -6,12 +6,14 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-LogFormat = Literal["json", "console"]
+LogFormat = Literal["auto", "json", "console"]
+"""``auto``: for a console where the stream is a terminal, else JSON."""
 _NOT_FOR_LOGS = ("secret", "password", "token", "authorization", "api_key")
 
 
 def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send every log line of the process, ours and the libraries', to ``stream`` (stderr)."""
+    is_terminal = (stream or sys.stderr).isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -19,7 +21,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_secrets,
     ]
-    if form == "json":
+    if form == "json" or (form == "auto" and not is_terminal):
         last: list[structlog.typing.Processor] = [
             # Without the local variables: they hold texts, names and secrets.
             structlog.processors.ExceptionRenderer(
@@ -30,7 +32,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     else:
         last = [
             structlog.dev.ConsoleRenderer(
-                colors=(stream or sys.stderr).isatty(),
+                colors=is_terminal,
                 exception_formatter=structlog.dev.plain_traceback,  # rich's shows the locals too
             )
         ]

@@ -11,6 +11,7 @@ import msgspec
 from huleedu.core.logging import LogFormat
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+ShortCount = Annotated[int, msgspec.Meta(ge=1, le=32_767)]  # a replication factor in Kafka's words
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]  # at most a year
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -32,6 +33,27 @@ class Limits(Section, frozen=True, kw_only=True):
     upload_files: Count = 1_000
     text_bytes: Count = 1_000_000
     page_size: Count = 100
+
+
+class KafkaSettings(Section, frozen=True, kw_only=True):
+    """How to reach the broker beyond its address, and what topics are made like."""
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: str = ""
+    ssl_cafile: Path | None = None
+    """Who may have signed the brokers' certificates; None: whom this machine trusts."""
+    ssl_certfile: Path | None = None
+    """What we show to brokers that ask for a certificate, in PEM."""
+    ssl_keyfile: Path | None = None
+    """The certificate's key, in PEM and without a password; None: it is in the same file."""
+    default_partitions: ShortCount = 3
+    default_replication_factor: ShortCount = 1
+    connect_max_retries: Annotated[int, msgspec.Meta(ge=0)] = 10
+    connect_retry_delay: Seconds = 2.0
+    static_membership: bool = False
+    """Whether a consumer keeps its partitions over a quick restart."""
 
 
 class ModuleSettings(Section, frozen=True, kw_only=True):
@@ -110,7 +132,7 @@ class Settings(Section, frozen=True, kw_only=True):
     """The one port of ``serve all-in-one``."""
     environment: str = "development"
     log_level: LogLevel = "INFO"
-    log_format: LogFormat = "json"
+    log_format: LogFormat = "auto"
     prometheus_port: Port | None = None
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     content_service_url: str = "http://127.0.0.1:8000"
@@ -122,6 +144,7 @@ class Settings(Section, frozen=True, kw_only=True):
     courses_file: Path | None = None
     """course → language; None: the table that comes with the program."""
     limits: Limits = Limits()
+    kafka: KafkaSettings = KafkaSettings()
     bos: BosSettings = BosSettings()
     els: ElsSettings = ElsSettings()
     content: ContentSettings = ContentSettings()
