@@ -11,7 +11,7 @@ import msgspec
 from huleedu.core.logging import LogFormat
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-ShortCount = Annotated[int, msgspec.Meta(ge=1, le=32_767)]  # a replication factor in Kafka's words
+ShortCount = Annotated[int, msgspec.Meta(ge=1, le=32_767)]  # Kafka: 16 bits
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]  # at most a year
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -132,7 +132,7 @@ class Settings(Section, frozen=True, kw_only=True):
     """The one port of ``serve all-in-one``."""
     environment: str = "development"
     log_level: LogLevel = "INFO"
-    log_format: LogFormat = "auto"
+    log_format: LogFormat = "json"
     prometheus_port: Port | None = None
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     content_service_url: str = "http://127.0.0.1:8000"

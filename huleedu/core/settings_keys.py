@@ -43,7 +43,7 @@ _PLAIN_NAMES = {
     "content_service_url": "CONTENT_SERVICE_URL",
     "essay_lifecycle_service_url": "ESSAY_LIFECYCLE_SERVICE_URL",
 }
-_SECRETS = frozenset({"role_secret"})
+_SECRETS = frozenset({"role_secret", "kafka.sasl_password"})
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Key:
     @property
     def plain_names(self) -> tuple[str, ...]:
         """Names without prefix that stand in when none of its own is set."""
+        if self.section == "kafka":
+            return ("KAFKA_" + self.name.upper(),)
         plain = _PLAIN_NAMES.get(self.name)
         return () if plain is None or self.section == "limits" else (plain,)
 
