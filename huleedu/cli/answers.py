@@ -16,7 +16,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one file: whose essay it is, or why it was not taken."""
 
-    file_name: str
+    name: str
     essay_id: str | None = None
     error: str | None = None
 

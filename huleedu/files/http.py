@@ -61,12 +61,12 @@ def _answer(receipt: Receipt) -> dict[str, Any]:
 def _file(receipt: FileReceipt) -> dict[str, str | None]:
     if receipt.error is not None:
         return {
-            "file_name": receipt.file_name,
+            "name": receipt.file_name,
             "error": receipt.error,
             "reason": receipt.reason,
         }
     return {
-        "file_name": receipt.file_name,
+        "name": receipt.file_name,
         "essay_id": receipt.essay_id,
         "outcome": receipt.outcome.value,
     }

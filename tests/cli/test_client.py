@@ -135,7 +135,7 @@ async def test_files_are_sent_in_order_with_their_essays(tmp_path: Path) -> None
     for name in ("å.txt", "b.docx"):
         (tmp_path / name).write_bytes(f"text of {name}".encode())
         files.append(EssayFile(tmp_path / name, 20))
-    told = [{"file_name": "å.txt", "essay_id": "e1"}, {"file_name": "b.docx", "error": "No."}]
+    told = [{"name": "å.txt", "essay_id": "e1"}, {"name": "b.docx", "error": "No."}]
     taken = httpx.Response(202, json={"batch_id": "b", "files": told})
     script = Script([_away(), taken])
     uploaded = await client_of(script).upload("b", files, ["first-essay", "second-essay"])

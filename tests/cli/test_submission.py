@@ -65,7 +65,7 @@ async def test_each_file_goes_to_an_essay_of_its_own(tmp_path: Path) -> None:
             registrations.append(body)
             return httpx.Response(202, json=REGISTERED)
         count = body.count(b'name="files"')
-        told = [{"file_name": "f", "error": "No."}, *[{"file_name": "f", "essay_id": "e"}] * 49]
+        told = [{"name": "f", "error": "No."}, *[{"name": "f", "essay_id": "e"}] * 49]
         return httpx.Response(202, json={"batch_id": "b", "files": told[:count]})
 
     heard: list[int] = []

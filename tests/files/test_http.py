@@ -150,7 +150,7 @@ async def test_names_are_made_harmless(here: School) -> None:
     """A name with folders is shown and said without them."""
     answer = await here.uploads("b", [("../../e3.txt", b"A"), ("C:\\essays\\e1.txt", b"B")])
 
-    assert [one["file_name"] for one in answer.json()["files"]] == ["e3.txt", "e1.txt"]
+    assert [one["name"] for one in answer.json()["files"]] == ["e3.txt", "e1.txt"]
     assert essays_in(answer) == ["e3", "e1"]
 
 
