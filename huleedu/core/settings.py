@@ -132,7 +132,7 @@ class Settings(Section, frozen=True, kw_only=True):
     """The one port of ``serve all-in-one``."""
     environment: str = "development"
     log_level: LogLevel = "INFO"
-    log_format: LogFormat = "json"
+    log_format: LogFormat = "auto"
     prometheus_port: Port | None = None
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     content_service_url: str = "http://127.0.0.1:8000"
