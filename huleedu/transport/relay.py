@@ -13,15 +13,15 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from huleedu.core.clock import from_text
 from huleedu.core.errors import StoreUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
-from huleedu.core.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS, RELAY_PUBLISHED
+from huleedu.core.metrics import RELAY_PUBLISHED
 from huleedu.core.platform import Platform
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.failures import pause_seconds
+from huleedu.transport.outbox_gauges import GAUGE_SECONDS, measure_outbox
 
 T = TypeVar("T")
 
@@ -30,7 +30,6 @@ Accept = Callable[[Message, Callable[[], None]], Awaitable[None]]
 
 SLICE_ROWS = 200
 UNMARKED_ROWS_MAX = 1_000  # of one lane
-GAUGE_SECONDS = 5.0
 
 
 class _Lane:
@@ -144,16 +143,12 @@ class OutboxRelay:
 
     async def _measure(self) -> None:
         while True:
-            count, oldest = await self._until_it_works(
-                "measure", partial(self._database.read, outbox.backlog)
+            rows = await self._until_it_works(
+                "measure", partial(measure_outbox, self._database, self._platform.clock)
             )
-            if count:
+            if rows:
                 # A commit whose task was torn away told nobody: look now and then.
                 self._committed.set()
-            OUTBOX_ROWS.labels(self._module).set(count)
-            now = self._platform.clock.now()
-            age = 0.0 if oldest is None else (now - from_text(oldest)).total_seconds()
-            OUTBOX_OLDEST_SECONDS.labels(self._module).set(max(0.0, age))
             await self._platform.clock.sleep(GAUGE_SECONDS)
 
     async def _until_it_works(self, activity: str, work: Callable[[], Awaitable[T]]) -> T:

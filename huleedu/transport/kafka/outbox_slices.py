@@ -1,0 +1,77 @@
+"""An outbox read in the order of its rows, all topics together, and marked up to a position.
+
+A row's id is given in the transaction that commits it, by a single writer, and never twice: so no
+row ever appears below one that was read, and "all up to this id" names the same rows for ever.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from huleedu.core.clock import to_text
+from huleedu.core.message import Message
+
+SLICE_ROWS = 1_000
+SLICE_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Unsent rows that follow one another; empty when there are none."""
+
+    messages: Sequence[Message]
+    last_id: int
+
+
+def before_unsent(connection: sqlite3.Connection) -> int | None:
+    """Return an id that is just below the oldest unsent row; None when every row is sent."""
+    (oldest,) = connection.execute(
+        "SELECT min(id) FROM outbox INDEXED BY outbox_unsent WHERE sent_at IS NULL"
+    ).fetchone()
+    return None if oldest is None else int(oldest) - 1
+
+
+def last_given_id(connection: sqlite3.Connection) -> int:
+    """Return the highest id that any row had, purged or not; 0 when there was none."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def read_slice(
+    connection: sqlite3.Connection,
+    after: int,
+    rows_max: int = SLICE_ROWS,
+    bytes_max: int = SLICE_BYTES,
+) -> Slice:
+    """Return the unsent rows with ids above ``after``, in order.
+
+    At most ``rows_max``, and no more once they pass ``bytes_max`` bytes.
+    """
+    # NOT INDEXED: by id; the index over unsent rows would sort a whole backlog for every slice.
+    rows = connection.execute(
+        "SELECT id, topic, key, value, headers FROM outbox NOT INDEXED"
+        " WHERE id > ? AND sent_at IS NULL ORDER BY id LIMIT ?",
+        (after, rows_max),
+    )
+    messages: list[Message] = []
+    size = 0
+    last_id = after
+    for row_id, topic, key, value, headers in rows:
+        messages.append(Message(topic, key, value, msgspec.json.decode(headers)))
+        last_id = row_id
+        size += len(key) + len(value) + len(headers)
+        if size >= bytes_max:
+            break
+    return Slice(messages, last_id)
+
+
+def mark_sent_up_to(connection: sqlite3.Connection, after: int, last_id: int, now: datetime) -> int:
+    """Note that the rows above ``after``, up to ``last_id``, are sent; return how many were not."""
+    cursor = connection.execute(
+        "UPDATE outbox NOT INDEXED SET sent_at = ? WHERE id > ? AND id <= ? AND sent_at IS NULL",
+        (to_text(now), after, last_id),
+    )
+    return cursor.rowcount

@@ -1,0 +1,99 @@
+"""The life of a producer of the library: started and closed in bounded time, and never half."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from huleedu.core.logging import create_service_logger
+from huleedu.core.message import Message
+from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.deadlines import within
+from huleedu.transport.kafka.record import header_pairs
+
+START_SECONDS = 10.0
+CLOSE_SECONDS = 3.0
+REQUEST_TIMEOUT_MS = 10_000
+"""Longer than our own deadlines: what is not answered is given up by us, not sent again."""
+BATCH_BYTES = 256 * 1024
+REQUEST_BYTES_MAX = 1_048_576
+
+_logger = create_service_logger("kafka")
+
+
+async def started(connection: KafkaConnection, **options: Any) -> AIOKafkaProducer:
+    """Return a new idempotent producer that has started; ``options`` are the library's own.
+
+    Raises ``BrokerUnavailable`` after ``START_SECONDS`` at the latest; nothing of it is left then.
+    """
+    producer = AIOKafkaProducer(
+        **connection.client_options(),
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=BATCH_BYTES,
+        max_request_size=REQUEST_BYTES_MAX,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **options,
+    )
+    sound = False
+    try:
+        with within(START_SECONDS, "starting a producer"):
+            await producer.start()
+        sound = True
+        return producer
+    finally:
+        if not sound:
+            await closed(producer)
+
+
+async def closed(producer: AIOKafkaProducer) -> None:
+    """Close the producer, whatever state it is in, in about ``CLOSE_SECONDS`` at most."""
+    with anyio.CancelScope(shield=True):
+        try:
+            with anyio.move_on_after(CLOSE_SECONDS) as time:
+                await producer.stop()
+        except KafkaError as error:  # its own task had failed already
+            _logger.debug("producer_failed_while_closing", error=repr(error))
+        else:
+            if not time.cancelled_caught:
+                return
+        # The library's stop waits for batches that a broker does not take, and leaves its
+        # connections open when its sending task failed.
+        sending = producer._sender.sender_task
+        with anyio.move_on_after(1.0):
+            if sending is not None and not sending.done():
+                sending.cancel()
+                await asyncio.wait([sending])
+        with anyio.move_on_after(1.0):
+            await producer.client.close()
+
+
+async def _nothing() -> None:
+    """Do nothing between two messages."""
+
+
+async def send_all(
+    producer: AIOKafkaProducer,
+    messages: Sequence[Message],
+    after_each: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
+    """Send in this order and return when the broker has all; to be called under a deadline.
+
+    ``after_each`` is awaited when a message is handed over.  Raises the library's errors.
+    """
+    acknowledgements: list[asyncio.Future[object]] = []
+    try:
+        for message in messages:
+            acknowledgements.append(
+                await producer.send(
+                    message.topic, message.value, message.key, headers=header_pairs(message)
+                )
+            )
+            await after_each()
+        await asyncio.gather(*acknowledgements)
+    finally:
+        for acknowledgement in acknowledgements:
+            acknowledgement.cancel()  # nobody waits for the rest any more

@@ -1,0 +1,276 @@
+"""From an outbox to Kafka: every row exactly once for a read_committed reader, in order per key.
+
+One process at a time leads (``lease``).  It settles: a new producer fences off every older one and
+ends its transaction, and only then tells how far the outbox is published; rows up to there are
+marked, whatever was thought of them before.  From there it publishes slice after slice, each in
+one transaction with the position reached (``transactions``), and marks the rows afterwards: the
+mark is a convenience, the position is the truth.  After any failure it settles anew.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+
+from huleedu.core.errors import BrokerUnavailable, StoreUnavailable, Unavailable
+from huleedu.core.logging import create_service_logger
+from huleedu.core.message import Message
+from huleedu.core.metrics import DEAD_LETTERS, RELAY_PUBLISHED
+from huleedu.core.platform import Platform
+from huleedu.store.database import Database
+from huleedu.store.outbox_identity import read_outbox_id, renew
+from huleedu.transport.failures import pause_seconds
+from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.lease import BEAT_SECONDS, LAPSE_SECONDS, Lease
+from huleedu.transport.kafka.outbox_slices import (
+    before_unsent,
+    last_given_id,
+    mark_sent_up_to,
+    read_slice,
+)
+from huleedu.transport.kafka.record import fitted, record_bytes
+from huleedu.transport.kafka.steps import At, Step, no_stop
+from huleedu.transport.kafka.transactions import (
+    CALL_SECONDS,
+    TRANSACTION_TIMEOUT_MS,
+    OutboxTransactions,
+)
+from huleedu.transport.outbox_gauges import GAUGE_SECONDS, measure_outbox
+
+LOOK_SECONDS = 0.1
+"""How long a row may wait that another process committed: its commits are not told here."""
+SENDER = "outbox-relay"
+"""What stands in for the group in a dead letter that the relay itself makes."""
+
+
+@dataclass(frozen=True)
+class RelayTimes:
+    """How long what may take; the defaults are those of a deployment."""
+
+    lapse_seconds: float = LAPSE_SECONDS
+    beat_seconds: float = BEAT_SECONDS
+    call_seconds: float = CALL_SECONDS
+    transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
+
+
+class KafkaRelay:
+    """Publishes one store's outbox, when its turn comes."""
+
+    def __init__(
+        self,
+        database: Database,
+        connection: KafkaConnection,
+        platform: Platform,
+        holder: str,
+        times: RelayTimes = RelayTimes(),
+        at: At = no_stop,
+    ) -> None:
+        self._database = database
+        self._connection = connection
+        self._platform = platform
+        self._times = times
+        self._at = at
+        self._module = database.path.stem
+        self._lease = Lease(database, platform, holder, times.lapse_seconds, times.beat_seconds)
+        self._committed = anyio.Event()
+        self._troubles: dict[str, str] = {}
+        self._failures = 0
+        self._logger = create_service_logger("relay")
+        database.after_commit(self._note_commit)
+
+    async def run(self) -> None:
+        """Stand by and lead in turns until cancelled; then the open transaction is aborted."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._measure)
+            while True:
+                try:
+                    await self._lease.acquire()
+                    await self._at(Step.LEASE_TAKEN)
+                    await self._lead()
+                except StoreUnavailable as fault:
+                    await self._pause_after(fault)
+                finally:
+                    await self._release()
+
+    def troubles(self) -> Sequence[str]:
+        """Return why rows cannot be published, if so."""
+        return list(self._troubles.values())
+
+    def _note_commit(self) -> None:
+        self._committed.set()
+
+    async def _release(self) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._lease.release()
+            except StoreUnavailable as fault:
+                # The lock on the file is gone all the same: that is enough for the next one.
+                self._logger.warning("outbox_unavailable", module=self._module, error=str(fault))
+
+    async def _lead(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_lease, tasks.cancel_scope)
+            while await self._still_leads():
+                fault = await self._settle_and_publish()
+                if fault is not None:
+                    await self._pause_after(fault)
+            tasks.cancel_scope.cancel()
+
+    async def _keep_lease(self, leading: anyio.CancelScope) -> None:
+        while True:
+            await self._platform.clock.sleep(self._lease.beat_seconds)
+            await self._at(Step.BEAT_DUE)
+            if not await self._still_leads():
+                leading.cancel()
+                return
+            await self._at(Step.BEATEN)
+
+    async def _still_leads(self) -> bool:
+        try:
+            leads = await self._lease.beat()
+        except StoreUnavailable as fault:
+            # Nobody can take the lease while the store takes no write; so go on.
+            self._note_trouble("lease", fault)
+            return True
+        self._troubles.pop("lease", None)
+        return leads
+
+    async def _settle_and_publish(self) -> Unavailable | None:
+        """Publish until something fails, and return it; None: a new producer is wanted."""
+        transactions: OutboxTransactions | None = None
+        try:
+            outbox_id = await self._database.read(read_outbox_id)
+            transactions = await OutboxTransactions.opened(
+                self._connection,
+                outbox_id,
+                self._times.call_seconds,
+                self._times.transaction_timeout_ms,
+            )
+            await self._at(Step.STARTED)
+            after = await self._settle(transactions, outbox_id)
+            await self._publish(transactions, after)
+        except Unavailable as fault:
+            return fault
+        except anyio.get_cancelled_exc_class():
+            if transactions is not None:
+                with anyio.CancelScope(shield=True):
+                    await transactions.abort()
+            raise
+        finally:
+            if transactions is not None:
+                await transactions.close()
+        return None
+
+    async def _settle(self, transactions: OutboxTransactions, outbox_id: str) -> int:
+        """Mark what is published; return the id of the row after which to go on."""
+        position = await transactions.position()
+        await self._at(Step.POSITION_READ)
+        catch_up = partial(_catch_up, position=position, now=self._platform.clock.now())
+        caught_up = await self._database.write(catch_up)
+        if caught_up is None:
+            self._logger.error("outbox_was_put_back", module=self._module, position=position)
+            raise BrokerUnavailable(
+                f"the outbox of {self._module} was put back from a backup: the broker knows row "
+                f"{position} of it, which it never had; it goes on under a new id"
+            )
+        await self._at(Step.CAUGHT_UP)
+        self._logger.info(
+            "relay_settled",
+            module=self._module,
+            outbox_id=outbox_id,
+            position=position,
+            marked=caught_up.marked,
+        )
+        RELAY_PUBLISHED.labels(self._module).inc(caught_up.marked)
+        return caught_up.after
+
+    async def _publish(self, transactions: OutboxTransactions, after: int) -> None:
+        """Publish slice after slice, until a new producer is wanted."""
+        while not transactions.is_doubtful:
+            self._committed = anyio.Event()
+            rows = await self._database.read(partial(read_slice, after=after))
+            if not rows.messages:
+                self._all_is_well()
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._committed.wait()
+                continue
+            await self._at(Step.SLICE_READ)
+            messages = [self._fitted(message) for message in rows.messages]
+            await transactions.publish(messages, rows.last_id, self._at)
+            await self._mark(after, rows.last_id)
+            after = rows.last_id
+            self._all_is_well()
+        self._logger.info("relay_producer_renewed", module=self._module)
+
+    async def _mark(self, after: int, last_id: int) -> None:
+        now = self._platform.clock.now()
+        mark = partial(mark_sent_up_to, after=after, last_id=last_id, now=now)
+        marked = await self._database.write(mark)
+        RELAY_PUBLISHED.labels(self._module).inc(marked)
+        await self._at(Step.MARKED)
+
+    def _fitted(self, message: Message) -> Message:
+        sent = fitted(message, SENDER, self._platform.clock.now())
+        if sent is not message:
+            DEAD_LETTERS.labels(message.topic, SENDER).inc()
+            self._logger.error(
+                "outbox_row_cut",
+                module=self._module,
+                event_type=message.topic,
+                event_id=message.event_id,
+                bytes=record_bytes(message),
+            )
+        return sent
+
+    async def _pause_after(self, fault: Unavailable) -> None:
+        self._failures += 1
+        self._note_trouble("relay", fault)
+        await self._platform.clock.sleep(pause_seconds(self._failures, self._platform.random))
+
+    def _note_trouble(self, activity: str, fault: Unavailable) -> None:
+        self._troubles[activity] = f"outbox of {self._module} ({activity}): {fault}"
+        self._logger.warning(
+            "relay_failed",
+            module=self._module,
+            activity=activity,
+            attempt=self._failures,
+            error=f"{type(fault).__name__}: {fault}",
+        )
+
+    def _all_is_well(self) -> None:
+        self._failures = 0
+        self._troubles.pop("relay", None)
+
+    async def _measure(self) -> None:
+        while True:
+            try:
+                await measure_outbox(self._database, self._platform.clock)
+            except StoreUnavailable as fault:
+                self._note_trouble("measure", fault)
+            else:
+                self._troubles.pop("measure", None)
+            await self._platform.clock.sleep(GAUGE_SECONDS)
+
+
+class _CaughtUp(NamedTuple):
+    after: int
+    marked: int
+
+
+def _catch_up(
+    connection: sqlite3.Connection, position: int | None, now: datetime
+) -> _CaughtUp | None:
+    """Mark all rows up to ``position``; None (and a new id) when there cannot be such a row."""
+    last_id = last_given_id(connection)
+    if position is not None and position > last_id:
+        renew(connection)
+        return None
+    before = before_unsent(connection)
+    sent_up_to = last_id if before is None else before
+    if position is None or position <= sent_up_to:
+        return _CaughtUp(sent_up_to, 0)
+    return _CaughtUp(position, mark_sent_up_to(connection, sent_up_to, position, now))

@@ -1,0 +1,122 @@
+"""The broker's side of one outbox: slices of rows, each one transaction with the position reached.
+
+A transaction shows its rows and moves the position, or does neither.  Whatever fails, or takes too
+long for us to know, ends the producer; only a new one may go on, from the position that it reads.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from huleedu.core.errors import BrokerUnavailable
+from huleedu.core.message import Message
+from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.deadlines import within
+from huleedu.transport.kafka.position import position_offsets, read_position, transactional_id
+from huleedu.transport.kafka.producing import closed, send_all, started
+from huleedu.transport.kafka.steps import At, Step
+
+CALL_SECONDS = 5.0
+ABORT_SECONDS = 2.0
+TRANSACTION_TIMEOUT_MS = 10_000
+"""An open transaction holds up every read_committed reader, at most for so long."""
+
+
+class OutboxTransactions:
+    """One producer under the transactional id of one outbox; made by :meth:`opened`."""
+
+    def __init__(self, producer: AIOKafkaProducer, name: str, call_seconds: float) -> None:
+        self._producer = producer
+        self._name = name
+        self._call_seconds = call_seconds
+        self._is_open = False
+        self._is_doubtful = False
+        self._watch(producer)
+
+    @classmethod
+    async def opened(
+        cls,
+        connection: KafkaConnection,
+        outbox_id: str,
+        call_seconds: float = CALL_SECONDS,
+        transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS,
+    ) -> Self:
+        """Fence off every older producer of this outbox, end its transaction, and return.
+
+        Raises ``BrokerUnavailable``.
+        """
+        name = transactional_id(outbox_id)
+        producer = await started(
+            connection, transactional_id=name, transaction_timeout_ms=transaction_timeout_ms
+        )
+        return cls(producer, name, call_seconds)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the library repeated a request whose first outcome it did not learn.
+
+        The first may still be under way, and end the *next* transaction of this producer half-way
+        (as Jepsen found, Bufstream 0.1.0, 2024): so there must be none.  A new producer has a new
+        epoch, and the late request is refused.
+        """
+        return self._is_doubtful
+
+    async def position(self) -> int | None:
+        """Return the id of the last row published, None when none was.
+
+        Raises ``BrokerUnavailable``.
+        """
+        with within(self._call_seconds, "reading the position"):
+            return await read_position(self._producer, self._name)
+
+    async def publish(self, messages: Sequence[Message], last_id: int, at: At) -> None:
+        """Make these messages and the position ``last_id`` visible, all at once, in this order.
+
+        Raises ``Fenced``, or ``BrokerUnavailable``: it may have happened, or may happen yet, until
+        a newer producer is open.
+        """
+        with within(self._call_seconds, "beginning a transaction"):
+            await self._producer.begin_transaction()
+        self._is_open = True
+        await at(Step.BEGUN)
+        with within(self._call_seconds, "sending"):
+            await send_all(self._producer, messages, partial(at, Step.ROW_SENT))
+        await at(Step.ROWS_ACKNOWLEDGED)
+        with within(self._call_seconds, "sending the position"):
+            await self._producer.send_offsets_to_transaction(position_offsets(last_id), self._name)
+        await at(Step.POSITION_SENT)
+        with within(self._call_seconds, "committing"):
+            await self._producer.commit_transaction()
+        self._is_open = False
+        await at(Step.COMMITTED)
+
+    async def abort(self) -> None:
+        """End an open transaction, for readers wait for it; where that fails, its timeout will."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            with within(ABORT_SECONDS, "aborting"):
+                await self._producer.abort_transaction()
+        except BrokerUnavailable:
+            self._is_doubtful = True
+
+    async def close(self) -> None:
+        """Close the producer in bounded time."""
+        await closed(self._producer)
+
+    def _watch(self, producer: AIOKafkaProducer) -> None:
+        """Notice requests that got no answer; the library repeats them without telling."""
+        request: Callable[..., Awaitable[Any]] = producer.client.send
+
+        async def watched(*arguments: Any, **options: Any) -> Any:
+            try:
+                return await request(*arguments, **options)
+            except KafkaError:
+                self._is_doubtful = True
+                raise
+
+        producer.client.send = watched
