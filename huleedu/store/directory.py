@@ -1,10 +1,11 @@
-"""The data directory: one process of ``all-in-one`` at a time, and the secret that roles share."""
+"""The data directory: held by one ``all-in-one`` or by any roles, with the secret these share."""
 
 import fcntl
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huleedu.core.errors import Misconfigured, StoreUnavailable
@@ -15,11 +16,11 @@ _SECRET_BYTES = 32
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold the directory for this process; the lock goes with the process, however it ends.
 
-    Raises ``Misconfigured`` when another process holds it, ``StoreUnavailable`` when it cannot be
-    made or written to.
+    ``shared``: together with others that hold it so.  Raises ``Misconfigured`` when another
+    process holds it otherwise, ``StoreUnavailable`` when it cannot be made or written to.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -31,15 +32,15 @@ def locked(directory: Path) -> Iterator[None]:
         ) from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
             raise Misconfigured(
-                f"the data directory {directory} is in use by another huleedu (process {holder}); "
+                f"the data directory {directory} is in use by another huleedu ({holder}); "
                 "stop that one, or choose another with --data-dir"
             ) from error
         os.truncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        os.pwrite(lock, (b"roles" if shared else f"process {os.getpid()}".encode()), 0)
         yield
     finally:
         os.close(lock)
@@ -53,13 +54,23 @@ def role_secret(directory: Path) -> str:
     path = directory / SECRET_NAME
     try:
         if not path.exists():
-            new = directory / f"{SECRET_NAME}.new"
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(_SECRET_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            new.rename(path)
+            directory.mkdir(parents=True, exist_ok=True)
+            _make_secret(path)
         return path.read_text().strip()
     except OSError as error:
         raise StoreUnavailable(f"the role secret {path} cannot be kept ({error})") from error
+
+
+def _make_secret(path: Path) -> None:
+    """Make the file whole or not at all, once: roles that start together agree on the first."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{SECRET_NAME}.", dir=path.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink()

@@ -1,0 +1,169 @@
+"""What each module brings: its store, its routes, what it hears, what it forgets."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+from litestar.handlers import HTTPRouteHandler
+
+from huleedu import bos, content, els, results
+from huleedu.app.ground import Ground
+from huleedu.core.roles import Role
+from huleedu.files import handlers as files_handlers
+from huleedu.files import http as files_http
+from huleedu.files import store as files_store
+from huleedu.spellcheck import handlers as spellcheck_handlers
+from huleedu.store.database import Database
+from huleedu.store.housekeeping import Chore, chores_of
+from huleedu.store.migrations import Migrations
+from huleedu.transport.protocol import Subscription
+
+KEEP_ANSWERS = timedelta(days=30)
+"""How long a registration may be repeated with its Idempotency-Key."""
+
+Routes = Callable[[Ground], Awaitable[Sequence[HTTPRouteHandler]]]
+Subscriptions = Callable[[Ground], Awaitable[Sequence[Subscription]]]
+
+
+async def _no_routes(_ground: Ground) -> Sequence[HTTPRouteHandler]:
+    return ()
+
+
+async def _no_subscriptions(_ground: Ground) -> Sequence[Subscription]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module, from the side of whoever puts it together."""
+
+    migrations: Sequence[Migrations] = ()
+    """What its store consists of; empty: it has none."""
+    routes: Routes = _no_routes
+    subscriptions: Subscriptions = _no_subscriptions
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What the roles of a process brought."""
+
+    routes: Mapping[str, Sequence[HTTPRouteHandler]]
+    """Module → its routes, for those that answer here."""
+    chores: Sequence[Chore]
+    """What is to be forgotten in the stores that this process writes."""
+    uses_transport: bool
+    """Whether anything here speaks or listens."""
+
+
+async def open_stores(ground: Ground, roles: Sequence[Role]) -> None:
+    """Open the store of every role that has one.  Raises as ``Database.open``."""
+    for role in roles:
+        module = MODULES[role.module]
+        if module.migrations:
+            await ground.open_store(role.module, module.migrations)
+
+
+async def attach(ground: Ground, roles: Sequence[Role]) -> Attached:
+    """Attach what these roles hear, and the outboxes they write, to the transport.
+
+    Their stores are open.  Raises what opening the resources raises.
+    """
+    answering = list(dict.fromkeys(role.module for role in roles if role.answers))
+    hearing = list(dict.fromkeys(role.module for role in roles if role.hears))
+    relaying = list(dict.fromkeys(role.module for role in roles if role.relays))
+    routes = {name: await MODULES[name].routes(ground) for name in answering}
+    for name in hearing:
+        for subscription in await MODULES[name].subscriptions(ground):
+            ground.transport.subscribe(subscription)
+    for name in relaying:
+        ground.transport.relay(ground.stores[name])
+    return Attached(routes, _chores(ground.stores, relaying), bool(hearing or relaying))
+
+
+def _chores(stores: Mapping[str, Database], written: Sequence[str]) -> Sequence[Chore]:
+    chores = list(chores_of([stores[name] for name in written]))
+    if "bos" in written:
+        chores.append(Chore(stores["bos"], bos.purge_answers, KEEP_ANSWERS))
+    return chores
+
+
+async def _bos_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
+    texts = await ground.texts("bos")
+    return bos.routes(
+        ground.stores["bos"], ground.platform, ground.settings, ground.courses(), texts
+    )
+
+
+async def _bos_subscriptions(ground: Ground) -> Sequence[Subscription]:
+    references = await ground.references()
+    return bos.subscriptions(ground.stores["bos"], ground.platform, ground.settings, references)
+
+
+async def _els_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
+    return els.routes(ground.stores["els"])
+
+
+async def _els_subscriptions(ground: Ground) -> Sequence[Subscription]:
+    return els.subscriptions(ground.stores["els"], ground.platform, ground.settings.els)
+
+
+async def _content_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
+    texts = await ground.texts("content")
+    return content.routes(texts, ground.role_secret(), ground.settings.limits)
+
+
+async def _files_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
+    return files_http.routes(
+        ground.stores["files"],
+        ground.platform,
+        ground.settings.files,
+        ground.settings.limits,
+        await ground.texts("files"),
+        await ground.extractor(),
+    )
+
+
+async def _files_subscriptions(ground: Ground) -> Sequence[Subscription]:
+    return files_handlers.subscriptions(
+        ground.stores["files"], ground.platform, ground.settings.files
+    )
+
+
+async def _results_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
+    return results.routes(
+        ground.stores["results"],
+        ground.platform,
+        ground.settings.results,
+        await ground.texts("results"),
+        ground.stopping,
+    )
+
+
+async def _results_subscriptions(ground: Ground) -> Sequence[Subscription]:
+    return results.subscriptions(ground.stores["results"], ground.platform, ground.settings.results)
+
+
+async def _spellcheck_subscriptions(ground: Ground) -> Sequence[Subscription]:
+    checkers = await ground.checker_pool()
+    return spellcheck_handlers.subscriptions(
+        ground.transport,
+        checkers,
+        await ground.texts("spellcheck"),
+        ground.platform,
+        ground.settings.spellcheck,
+        checkers.workers,
+    )
+
+
+MODULES: Mapping[str, Module] = MappingProxyType(
+    {
+        "bos": Module(bos.MIGRATIONS, _bos_routes, _bos_subscriptions),
+        "els": Module(els.MIGRATIONS, _els_routes, _els_subscriptions),
+        "content": Module(content.MIGRATIONS, _content_routes),
+        "files": Module(files_store.MIGRATIONS, _files_routes, _files_subscriptions),
+        "results": Module(results.MIGRATIONS, _results_routes, _results_subscriptions),
+        "spellcheck": Module(subscriptions=_spellcheck_subscriptions),
+    }
+)
+"""The name of a module, which is also its section of the settings and its store's → the module."""
