@@ -11,8 +11,17 @@ from huleedu.bos.http import routes
 from huleedu.bos.store import batch_migrations
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
+from huleedu.store.outbox_identity import outbox_identity_migrations
+from huleedu.store.positions import position_migrations
 
-MIGRATIONS = (batch_migrations, answer_migrations, outbox_migrations, handled_migrations)
+MIGRATIONS = (
+    batch_migrations,
+    answer_migrations,
+    outbox_migrations,
+    handled_migrations,
+    position_migrations,
+    outbox_identity_migrations,
+)
 """What the store of BOS consists of."""
 
 __all__ = ["MIGRATIONS", "purge_answers", "routes", "subscriptions"]

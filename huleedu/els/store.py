@@ -13,10 +13,18 @@ from sqlite_utils import Database as SchemaDatabase
 from huleedu.store.handled import handled_migrations
 from huleedu.store.migrations import Migrations
 from huleedu.store.outbox import outbox_migrations
+from huleedu.store.outbox_identity import outbox_identity_migrations
+from huleedu.store.positions import position_migrations
 
 els_migrations = Migrations("els")
 
-MIGRATIONS = (els_migrations, outbox_migrations, handled_migrations)
+MIGRATIONS = (
+    els_migrations,
+    outbox_migrations,
+    handled_migrations,
+    position_migrations,
+    outbox_identity_migrations,
+)
 
 
 @els_migrations()

@@ -17,10 +17,18 @@ from huleedu.files.model import NewText, Registration, Slots
 from huleedu.store.handled import handled_migrations
 from huleedu.store.migrations import Migrations
 from huleedu.store.outbox import outbox_migrations
+from huleedu.store.outbox_identity import outbox_identity_migrations
+from huleedu.store.positions import position_migrations
 
 files_migrations = Migrations("files")
 
-MIGRATIONS = (files_migrations, outbox_migrations, handled_migrations)
+MIGRATIONS = (
+    files_migrations,
+    outbox_migrations,
+    handled_migrations,
+    position_migrations,
+    outbox_identity_migrations,
+)
 
 _essay_ids = msgspec.json.Decoder(list[str])
 
