@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from huleedu import __version__
-from huleedu.cli import batch, check, config, contract, serve
+from huleedu.cli import batch, check, config, contract, serve, topics
 from huleedu.cli.failures import Edge
 from huleedu.cli.output import print_text
 
@@ -21,6 +21,7 @@ program = typer.Typer(
 program.add_typer(serve.group, name="serve")
 program.command("check")(check.check)
 program.add_typer(batch.group, name="batch")
+program.add_typer(topics.group, name="topics")
 program.add_typer(contract.group, name="contract")
 program.add_typer(config.group, name="config")
 

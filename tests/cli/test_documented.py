@@ -18,6 +18,8 @@ EXPECTED = {
     "batch watch",
     "batch results",
     "batch submit",
+    "topics bootstrap",
+    "topics list",
     "contract schemas",
     "config show",
 }
