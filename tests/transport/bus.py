@@ -28,6 +28,10 @@ class Bus(Protocol):
         """Run the transport with these groups and outboxes for as long as the context lasts."""
         ...
 
+    async def until_handled(self, sender: Database) -> None:
+        """Return when every group that runs has handled all that this outbox held."""
+        ...
+
     async def dead_letters(self) -> Sequence[Message]:
         """Return every dead letter that was kept, oldest first."""
         ...

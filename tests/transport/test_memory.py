@@ -66,6 +66,9 @@ class MemoryBus:
             finally:
                 tasks.cancel_scope.cancel()
 
+    async def until_handled(self, sender: Database) -> None:
+        await until_sent(sender)  # here a row is marked when every group has handled it
+
     async def dead_letters(self) -> Sequence[Message]:
         store = await self.store("dead-letters")
         return await store.read(read_dead_letters)

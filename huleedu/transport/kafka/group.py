@@ -1,0 +1,216 @@
+"""What both kinds of consumers share: joining again and again, placing, failing, troubles."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+
+import anyio
+from aiokafka import ConsumerRecord, TopicPartition
+from anyio.abc import TaskGroup
+
+from huleedu.core.errors import BrokerUnavailable, StoreUnavailable, Unavailable
+from huleedu.core.logging import create_service_logger
+from huleedu.core.message import Header
+from huleedu.core.metrics import DEAD_LETTERS, HANDLER_SECONDS, TRANSPORT_MESSAGES
+from huleedu.core.platform import Platform
+from huleedu.store.positions import Superseded
+from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
+from huleedu.transport.kafka.membership import Membership
+from huleedu.transport.kafka.placement import Oddity, placement
+from huleedu.transport.protocol import Delivery, Subscription
+
+COMMIT_EVERY_SECONDS = 1.0
+
+
+class Group(ABC):
+    """Consumes on behalf of one subscription until cancelled; survives every loss of the broker."""
+
+    def __init__(
+        self, membership: Membership, subscription: Subscription, platform: Platform
+    ) -> None:
+        self._membership = membership
+        self._subscription = subscription
+        self._platform = platform
+        self._placed: dict[TopicPartition, int] = {}
+        self._to_commit: dict[TopicPartition, int] = {}
+        self._committed_at = 0.0
+        self._troubles: dict[str, str] = {}
+        self._logger = create_service_logger("kafka")
+        membership.when_revoked(self._forget)
+
+    async def run(self) -> None:
+        """Join, consume, and join again after every loss, with growing pauses."""
+        attempt = 0
+        while True:
+            try:
+                await self._membership.join()
+                attempt = 0
+                self._troubles.pop("broker", None)
+                self._logger.info("consumer_started", group=self._subscription.group)
+                async with anyio.create_task_group() as tasks:
+                    await self._consume(tasks)
+            except* Unavailable as faults:
+                attempt += 1
+                fault = faults.exceptions[0]
+                self._troubles["broker"] = f"{self._subscription.group}: {fault}"
+                self._logger.warning(
+                    "consumer_interrupted", group=self._subscription.group, error=str(fault)
+                )
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._leave()
+            await anyio.sleep(pause_seconds(attempt, self._platform.random))
+
+    def troubles(self) -> Sequence[str]:
+        """Return what keeps messages from being handled."""
+        return list(self._troubles.values())
+
+    @abstractmethod
+    async def _consume(self, tasks: TaskGroup) -> None:
+        """Fetch and handle until cancelled or ``Unavailable`` is raised."""
+
+    @abstractmethod
+    async def _positions(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        """Return where the group stands in these partitions."""
+
+    @abstractmethod
+    def _note_placed(self, partition: TopicPartition, position: int | None) -> None:
+        """Remember where the group stands in a partition that was just placed."""
+
+    async def _leave(self) -> None:
+        await self._commit()
+        self._placed.clear()
+        self._to_commit.clear()
+        await self._membership.leave()
+
+    def _forget(self, revoked: Iterable[TopicPartition]) -> None:
+        for partition in revoked:
+            self._placed.pop(partition, None)
+            self._to_commit.pop(partition, None)
+            self._troubles.pop(_name(partition), None)
+
+    async def _place(self) -> None:
+        """Seek in every newly assigned partition to where the group stands."""
+        assigned = dict(self._membership.assigned)
+        new = [tp for tp, generation in assigned.items() if self._placed.get(tp) != generation]
+        if not new:
+            return
+        positions = await self._positions(new)
+        limits = await self._membership.limits(new)
+        for partition in new:
+            if self._membership.assigned.get(partition) != assigned[partition]:
+                continue  # it was taken away meanwhile
+            place = placement(positions[partition], *limits[partition])
+            if place.oddity is not None:
+                self._alarm(partition, place.oddity, positions[partition], limits[partition])
+            if place.offset is None:
+                self._membership.pause(partition)
+            else:
+                self._membership.client.seek(partition, place.offset)
+            self._placed[partition] = assigned[partition]
+            self._note_placed(partition, positions[partition])
+
+    def _place_again(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._placed.pop(partition, None)
+
+    async def _commit_now_and_then(self) -> None:
+        now = anyio.current_time()
+        if self._to_commit and now - self._committed_at >= COMMIT_EVERY_SECONDS:
+            self._committed_at = now
+            await self._commit()
+
+    async def _commit(self) -> None:
+        offsets, self._to_commit = self._to_commit, {}
+        if offsets:
+            await self._membership.commit(offsets)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        topic = delivery.messages[0].topic
+        with HANDLER_SECONDS.labels(topic, delivery.group).time():
+            await self._subscription.consumer.handle(delivery)
+        self._count(delivery, "handled")
+
+    async def _deliver_one(self, delivery: Delivery) -> Exception | None:
+        """Handle or set aside a single message; return what it failed of if it must come again.
+
+        Raises ``Superseded``.
+        """
+        try:
+            await self._deliver(delivery)
+        except Superseded:
+            raise
+        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
+            self._report(delivery, fault)
+            if verdict(fault, 1, delivery.attempt) is Verdict.AGAIN_LATER:
+                self._count(delivery, "again_later")
+                return fault
+            return await self._set_aside(delivery, fault)
+        return None
+
+    async def _set_aside(self, delivery: Delivery, fault: Exception) -> Exception | None:
+        message = delivery.messages[0]
+        now = self._platform.clock.now()
+        cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)
+        try:
+            await self._subscription.consumer.set_aside(delivery, cause)
+        except (StoreUnavailable, BrokerUnavailable) as trouble:
+            self._report(delivery, trouble)
+            return trouble
+        DEAD_LETTERS.labels(message.topic, delivery.group).inc()
+        self._count(delivery, "set_aside")
+        return None
+
+    def _count(self, delivery: Delivery, outcome: str) -> None:
+        topic = delivery.messages[0].topic
+        TRANSPORT_MESSAGES.labels(topic, delivery.group, outcome).inc(len(delivery.messages))
+
+    def _report(self, delivery: Delivery, fault: Exception) -> None:
+        first = delivery.messages[0]
+        self._logger.warning(
+            "delivery_failed",
+            group=delivery.group,
+            event_type=first.topic,
+            event_id=first.event_id,
+            correlation_id=first.headers.get(Header.CORRELATION_ID),
+            batch_id=first.key.decode(errors="replace"),
+            partition=first.partition,
+            offset=first.offset,
+            messages=len(delivery.messages),
+            attempt=delivery.attempt,
+            error=f"{type(fault).__name__}: {fault}",
+            exc_info=None if isinstance(fault, Unavailable) else fault,
+        )
+
+    def _alarm(
+        self,
+        partition: TopicPartition,
+        oddity: Oddity,
+        position: int | None,
+        limits: tuple[int, int],
+    ) -> None:
+        self._logger.critical(
+            "position_not_in_the_log",
+            group=self._subscription.group,
+            partition=_name(partition),
+            oddity=oddity.name.lower(),
+            position=position,
+            log_begins=limits[0],
+            log_ends=limits[1],
+        )
+        if oddity is Oddity.BEFORE_THE_BEGINNING:
+            self._troubles[_name(partition)] = (
+                f"{self._subscription.group} stopped in {_name(partition)}: retention deleted "
+                f"offsets {position} to {limits[0]}, which were not read"
+            )
+
+
+def last_offset(records: Sequence[ConsumerRecord]) -> int:
+    """Return the offset of the last of some records."""
+    offset: int = records[-1].offset
+    return offset
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}[{partition.partition}]"

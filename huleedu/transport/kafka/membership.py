@@ -1,0 +1,203 @@
+"""A place in a consumer group: joining, fetching, committing, each under a deadline of ours.
+
+The library rebalances in a background task and swallows what its listener raises.  So the
+listener here only takes notes and waits, for a bounded time, until nothing is being handled; what
+must not fail is done by whoever consumes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from huleedu.core.errors import BrokerUnavailable
+from huleedu.core.logging import create_service_logger
+from huleedu.core.message import Message
+from huleedu.transport.kafka.connection import KafkaConnection
+
+FETCH_WAIT_MS = 200
+CALL_SECONDS = 10.0
+COMMIT_SECONDS = 5.0
+REVOKE_WAIT_SECONDS = 5.0
+SESSION_TIMEOUT_MS = 10_000
+MAX_POLL_INTERVAL_MS = 300_000
+METADATA_MAX_AGE_MS = 10_000
+PARTITION_FETCH_BYTES = 4 * 2**20
+
+Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
+
+_logger = create_service_logger("kafka")
+
+
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of a group.
+
+    ``handling`` is held while messages are handled, and only then.  ``generation`` of a partition
+    counts its assignments: records fetched under an older one are not to be handled.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        group: str,
+        topics: Sequence[str],
+        instance_id: str | None,
+    ) -> None:
+        self._connection = connection
+        self._group = group
+        self._topics = topics
+        self._instance_id = instance_id
+        self._client: AIOKafkaConsumer | None = None
+        self.handling = anyio.Lock()
+        self.assigned: dict[TopicPartition, int] = {}
+        self._generation = 0
+        self._on_revoked: Callable[[set[TopicPartition]], None] = lambda _revoked: None
+
+    @property
+    def client(self) -> AIOKafkaConsumer:
+        """The library's consumer; only between ``join`` and ``leave``."""
+        assert self._client is not None
+        return self._client
+
+    def when_revoked(self, forget: Callable[[set[TopicPartition]], None]) -> None:
+        """Have ``forget`` called with the partitions that are taken away."""
+        self._on_revoked = forget
+
+    async def join(self) -> None:
+        """Join the group.  Raises ``BrokerUnavailable``; then nothing is left open."""
+        client = AIOKafkaConsumer(
+            group_id=self._group,
+            group_instance_id=self._instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            **self._connection.client_options(),
+        )
+        client.subscribe(list(self._topics), listener=self)
+        try:
+            with anyio.fail_after(CALL_SECONDS):
+                await client.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await _closed(client)
+            raise BrokerUnavailable(f"group {self._group} cannot join: {error!r}") from error
+        self._client = client
+
+    async def leave(self) -> None:
+        """Leave the group; a broker that does not answer is not waited for."""
+        client, self._client = self._client, None
+        self.assigned.clear()
+        if client is not None:
+            await _closed(client)
+
+    async def fetch(self, records_max: int) -> Records:
+        """Return what has come, at most so many records; empty after 200 ms without any.
+
+        Records of a partition that was taken away or given anew meanwhile are left out.
+        """
+        before = dict(self.assigned)
+        try:
+            records: Records = await self.client.getmany(
+                timeout_ms=FETCH_WAIT_MS, max_records=records_max
+            )
+        except KafkaError as error:
+            raise BrokerUnavailable(f"group {self._group} cannot fetch: {error!r}") from error
+        return {
+            partition: several
+            for partition, several in records.items()
+            if before.get(partition, 0) == self.assigned.get(partition)
+        }
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Tell the broker where the group stands; of partitions that are still ours.
+
+        An unknown outcome is logged and no more: these offsets are for lag and tools, or come
+        again with the next ones.
+        """
+        ours = {tp: offset for tp, offset in offsets.items() if tp in self.assigned}
+        if not ours:
+            return
+        try:
+            with anyio.fail_after(COMMIT_SECONDS):
+                await self.client.commit(ours)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            _logger.warning("commit_unknown", group=self._group, error=repr(error))
+
+    async def committed(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        """Return where the group stands by the broker.  Raises ``BrokerUnavailable``."""
+        try:
+            with anyio.fail_after(CALL_SECONDS):
+                return {tp: await self.client.committed(tp) for tp in partitions}
+        except (KafkaError, TimeoutError) as error:
+            raise BrokerUnavailable(f"the broker does not tell its offsets: {error!r}") from error
+
+    async def limits(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Return the first and the next offset of each log.  Raises ``BrokerUnavailable``."""
+        try:
+            with anyio.fail_after(CALL_SECONDS):
+                first = await self.client.beginning_offsets(list(partitions))
+                following = await self.client.end_offsets(list(partitions))
+        except (KafkaError, TimeoutError) as error:
+            raise BrokerUnavailable(f"the broker does not tell its offsets: {error!r}") from error
+        return {tp: (first[tp], following[tp]) for tp in partitions}
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Fetch nothing from these partitions that are still ours."""
+        self.client.pause(*(tp for tp in partitions if tp in self.assigned))
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Fetch from these partitions again, where they are still ours."""
+        self.client.resume(*(tp for tp in partitions if tp in self.assigned))
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Forget the partitions once nothing is being handled, or after 5 s."""
+        taken = set(revoked)
+        with anyio.move_on_after(REVOKE_WAIT_SECONDS):
+            async with self.handling:
+                pass
+        for partition in taken:
+            self.assigned.pop(partition, None)
+        self._on_revoked(taken)
+        if taken:
+            _logger.info("partitions_revoked", group=self._group, partitions=_names(taken))
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Note the partitions; a new generation of each begins."""
+        self._generation += 1
+        self.assigned = dict.fromkeys(assigned, self._generation)
+        _logger.info("partitions_assigned", group=self._group, partitions=_names(assigned))
+
+
+def message_of(record: ConsumerRecord) -> Message:
+    """Return a record as a message; a null value or key becomes empty bytes, which no event is."""
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    return Message(
+        record.topic,
+        record.key or b"",
+        record.value or b"",
+        headers,
+        partition=record.partition,
+        offset=record.offset,
+    )
+
+
+def _names(partitions: Any) -> list[str]:
+    return sorted(f"{tp.topic}[{tp.partition}]" for tp in partitions)
+
+
+async def _closed(client: AIOKafkaConsumer) -> None:
+    with anyio.move_on_after(COMMIT_SECONDS, shield=True):
+        try:
+            await client.stop()
+        except KafkaError as error:
+            _logger.warning("consumer_close_failed", error=repr(error))

@@ -1,0 +1,135 @@
+"""Consuming into a store: the positions are kept there, beside the effects."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import anyio
+from aiokafka import ConsumerRecord, TopicPartition
+from anyio.abc import TaskGroup
+
+from huleedu.core.errors import StoreUnavailable
+from huleedu.core.platform import Platform
+from huleedu.store import positions
+from huleedu.store.database import Database
+from huleedu.store.positions import Superseded
+from huleedu.transport.failures import pause_seconds
+from huleedu.transport.kafka.group import Group, last_offset
+from huleedu.transport.kafka.membership import Membership, Records, message_of
+from huleedu.transport.kafka.partition_progress import PartitionProgress, Step
+from huleedu.transport.protocol import Delivery, Subscription
+
+
+class StoredGroup(Group):
+    """One fetch, one transaction; after a failure message by message, partition by partition."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        subscription: Subscription,
+        database: Database,
+        platform: Platform,
+    ) -> None:
+        super().__init__(membership, subscription, platform)
+        self._database = database
+        self._seen: dict[TopicPartition, int | None] = {}
+
+    async def _consume(self, tasks: TaskGroup) -> None:
+        while True:
+            await self._place()
+            records = await self._membership.fetch(self._subscription.batch_max)
+            if records:
+                # What is in hand when the program stops is finished.
+                with anyio.CancelScope(shield=True):
+                    async with self._membership.handling:
+                        await self._handle(records, tasks)
+            await self._commit_now_and_then()
+
+    async def _positions(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int | None]:
+        group = self._subscription.group
+
+        def query(connection: sqlite3.Connection) -> Mapping[TopicPartition, int | None]:
+            return {
+                tp: positions.read(connection, group, tp.topic, tp.partition) for tp in partitions
+            }
+
+        return await self._database.read(query)
+
+    def _note_placed(self, partition: TopicPartition, position: int | None) -> None:
+        self._seen[partition] = position
+        if position is not None:
+            self._to_commit[partition] = position  # whatever the broker was told last
+
+    async def _handle(self, records: Records, tasks: TaskGroup) -> None:
+        placed = {tp: several for tp, several in records.items() if tp in self._placed}
+        if not placed:
+            return
+        delivery = self._delivery(placed, attempt=1)
+        try:
+            await self._deliver(delivery)
+        except Superseded as fault:
+            self._report(delivery, fault)
+            self._place_again(placed)
+        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
+            self._report(delivery, fault)
+            self._count(delivery, "again_later")
+            for partition, several in placed.items():
+                self._membership.pause(partition)
+                generation = self._placed[partition]
+                tasks.start_soon(self._one_by_one, partition, generation, several)
+        else:
+            self._moved(placed)
+
+    async def _one_by_one(
+        self, partition: TopicPartition, generation: int, records: Sequence[ConsumerRecord]
+    ) -> None:
+        """Handle a paused partition's messages singly, each until it is handled or set aside."""
+        for record in records:
+            attempt = 2  # the first was in company
+            while True:
+                fault = None
+                with anyio.CancelScope(shield=True):
+                    async with self._membership.handling:
+                        if self._membership.assigned.get(partition) != generation:
+                            return
+                        try:
+                            single = {partition: [record]}
+                            fault = await self._deliver_one(self._delivery(single, attempt))
+                        except Superseded:
+                            self._place_again([partition])
+                            self._membership.resume(partition)
+                            return
+                        if fault is None:
+                            self._moved(single)
+                if fault is None:
+                    break
+                self._note_trouble(partition, fault)
+                await anyio.sleep(pause_seconds(attempt - 1, self._platform.random))
+                attempt += 1
+        self._troubles.pop(_retrying(partition), None)
+        self._membership.resume(partition)
+
+    def _note_trouble(self, partition: TopicPartition, fault: Exception) -> None:
+        if isinstance(fault, StoreUnavailable):
+            where = f"{partition.topic}[{partition.partition}]"
+            self._troubles[_retrying(partition)] = f"{self._subscription.group} on {where}: {fault}"
+
+    def _delivery(self, records: Records, attempt: int) -> Delivery:
+        messages = [message_of(record) for several in records.values() for record in several]
+        steps = {
+            tp: Step(self._seen.get(tp), last_offset(several) + 1)
+            for tp, several in records.items()
+        }
+        progress = PartitionProgress(self._subscription.group, messages, steps)
+        return Delivery(self._subscription.group, messages, attempt, progress)
+
+    def _moved(self, records: Records) -> None:
+        for partition, several in records.items():
+            next_offset = last_offset(several) + 1
+            self._seen[partition] = next_offset
+            self._to_commit[partition] = next_offset
+
+
+def _retrying(partition: TopicPartition) -> str:
+    return f"retrying {partition.topic}[{partition.partition}]"

@@ -1,0 +1,139 @@
+"""Kafka as the suite of every transport sees it: fresh topics for each test, stores in a folder."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import anyio
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from huleedu.core.enums import ProcessingEvent
+from huleedu.core.message import Message
+from huleedu.core.platform import Platform
+from huleedu.core.topics import dead_letter_topic, topic_name
+from huleedu.store.database import Database
+from huleedu.store.outbox import outbox_migrations
+from huleedu.store.outbox_identity import outbox_identity_migrations
+from huleedu.store.positions import position_migrations
+from huleedu.transport.consumer import StoreConsumer
+from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.membership import message_of
+from huleedu.transport.kafka.transport import KafkaTransport
+from huleedu.transport.protocol import Subscription
+from tests.support.consumers import CANCELLED, PROCEED, effect_migrations
+from tests.support.eventually import eventually
+from tests.support.kafka_topics import create_topic, delete_topics
+from tests.transport.bus import until_sent
+
+TOPICS = (PROCEED, CANCELLED, topic_name(ProcessingEvent.BATCH_ESSAYS_REGISTERED))
+MIGRATIONS = (
+    outbox_migrations,
+    outbox_identity_migrations,
+    position_migrations,
+    effect_migrations,
+)
+
+
+class KafkaBus:
+    """A deployment over a real broker."""
+
+    def __init__(self, bootstrap_servers: str, folder: Path, partitions: int = 3) -> None:
+        self.platform = Platform()
+        self.connection = KafkaConnection(bootstrap_servers)
+        self._folder = folder
+        self._partitions = partitions
+        self._stores: dict[str, Database] = {}
+        self._groups: Sequence[Subscription] = ()
+
+    async def open(self) -> None:
+        """Make every topic anew."""
+        names = [name for topic in TOPICS for name in (topic, dead_letter_topic(topic))]
+        await delete_topics(self.connection.bootstrap_servers, names)
+        for name in names:
+            await create_topic(self.connection.bootstrap_servers, name, partitions=self._partitions)
+
+    async def store(self, name: str) -> Database:
+        if name not in self._stores:
+            path = self._folder / f"{name}.db"
+            self._stores[name] = Database(path, MIGRATIONS, self.platform.hops)
+            await self._stores[name].open()
+        return self._stores[name]
+
+    @asynccontextmanager
+    async def running(
+        self, subscriptions: Sequence[Subscription], relays: Sequence[Database] = ()
+    ) -> AsyncIterator[KafkaTransport]:
+        self._groups = subscriptions
+        transport = KafkaTransport(self.connection, self.platform)
+        for subscription in subscriptions:
+            transport.subscribe(_with_store(subscription))
+        for database in relays:
+            transport.relay(database)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.run)
+            try:
+                yield transport
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def until_handled(self, sender: Database) -> None:
+        await until_sent(sender)
+        for subscription in self._groups:
+            for topic in subscription.topics:
+                last = {m.partition: m.offset for m in await self.read(topic)}
+                committed = partial(self._committed, subscription.group, topic)
+                await eventually(committed, partial(_is_past, last))
+
+    async def _committed(self, group: str, topic: str) -> dict[int, int]:
+        admin = AIOKafkaAdminClient(**self.connection.client_options())
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(group)
+        finally:
+            await admin.close()
+        return {tp.partition: at.offset for tp, at in offsets.items() if tp.topic == topic}
+
+    async def dead_letters(self) -> Sequence[Message]:
+        return [m for topic in TOPICS for m in await self.read(dead_letter_topic(topic))]
+
+    async def read(self, topic: str) -> Sequence[Message]:
+        """Return all that a read_committed reader finds in a topic now."""
+        consumer = AIOKafkaConsumer(
+            topic,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            **self.connection.client_options(),
+        )
+        await consumer.start()
+        try:
+            found: list[Message] = []
+            ends = await consumer.end_offsets(consumer.assignment())
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += [message_of(record) for record in records]
+            return found
+        finally:
+            await consumer.stop()
+
+    async def close(self) -> None:
+        async with AsyncExitStack() as stack:
+            for store in self._stores.values():
+                stack.push_async_callback(store.close)
+
+
+def _with_store(subscription: Subscription) -> Subscription:
+    consumer = subscription.consumer
+    if isinstance(consumer, StoreConsumer):
+        return replace(subscription, store=consumer._database)
+    return subscription
+
+
+def _is_past(last: Mapping[int | None, int | None], committed: Mapping[int, int]) -> bool:
+    return all(
+        partition is None or offset is None or committed.get(partition, 0) > offset
+        for partition, offset in last.items()
+    )
