@@ -98,10 +98,10 @@ class KafkaBroker:
         """
         if self.is_running:
             return
-        if shutil.which("java") is None:
-            raise KafkaMissing("java is missing: Apache Kafka needs 17 or later")
         if _listens(self.port):  # it would be taken for ours
             raise BrokerFailed(f"another program listens at {self.bootstrap_servers}")
+        if shutil.which("java") is None:
+            raise KafkaMissing("java is missing: Apache Kafka needs 17 or later")
         classpath = f"{installed_jars()}/*"
         if not (self._directory / "data" / "meta.properties").exists():
             self._format(classpath)

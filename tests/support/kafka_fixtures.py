@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from typing import NoReturn
 
 import anyio
 import pytest
@@ -28,10 +29,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker | F
         return
     directory = tmp_path_factory.mktemp("kafka")
     own = KafkaBroker(directory)
+    missing = None
     try:
         own.start()
     except KafkaMissing as error:
-        _without(str(error))
+        missing = str(error)
+    if missing is not None:
+        _without(missing)
     try:
         yield own
     finally:
@@ -76,7 +80,7 @@ def new_topic(broker: KafkaBroker | ForeignBroker, topic_prefix: str) -> Iterato
         anyio.run(delete_topics, broker.bootstrap_servers, made)
 
 
-def _without(what: str) -> None:
+def _without(what: str) -> NoReturn:
     """Go on without a broker on a developer's machine, never where everything is to be checked."""
     if must_be_complete():
         pytest.fail(f"no broker to test with: {what}", pytrace=False)

@@ -54,7 +54,7 @@ def installed_jars() -> Path:
     if shutil.which("mvn") is None:
         raise KafkaMissing("mvn is missing: it fetches the jars of Apache Kafka (install maven)")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with directory.with_suffix(".lock").open("w") as lock:
+    with directory.with_name(directory.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.exists():
             _fetch(directory)

@@ -111,7 +111,7 @@ def test_no_broker_outlives_its_owner(own_broker: KafkaBroker, tmp_path: Path) -
         os.close(descriptor)
 
 
-def test_a_broker_that_cannot_start_says_why(broker: AnyBroker, tmp_path: Path) -> None:
+def test_a_broker_that_cannot_start_says_why(own_broker: KafkaBroker, tmp_path: Path) -> None:
     """The end of the broker's own log is in the error when it does not come up."""
     other = KafkaBroker(tmp_path / "kafka")
     with (
