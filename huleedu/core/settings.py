@@ -125,7 +125,8 @@ class ResultsSettings(ModuleSettings, frozen=True, kw_only=True):
 class Settings(Section, frozen=True, kw_only=True):
     """The whole program."""
 
-    transport: Literal["memory", "kafka"] = "memory"
+    transport: Literal["auto", "memory", "kafka"] = "auto"
+    """``auto``: memory for all in one process, kafka for roles in processes of their own."""
     data_dir: Path = Path("data")
     host: str = "127.0.0.1"
     port: Port = 5000

@@ -1,11 +1,11 @@
-"""The data directory: held by one ``all-in-one`` or by any roles, with the secret these share."""
+"""The data directory: held by one whole program or by any roles; the secret that these share."""
 
 import fcntl
 import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from huleedu.core.errors import Misconfigured, StoreUnavailable
@@ -42,6 +42,37 @@ def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
         os.truncate(lock, 0)
         os.pwrite(lock, (b"roles" if shared else f"process {os.getpid()}".encode()), 0)
         yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def numbered(directory: Path, name: str) -> Iterator[int]:
+    """Hold the lowest number, from 0, that no other process of this name holds here.
+
+    A process that starts again after a crash gets its number back.  Raises ``StoreUnavailable``.
+    """
+    with ExitStack() as stack:
+        number = 0
+        while not stack.enter_context(_held(directory / f"{name}.{number}.lock")):
+            number += 1
+        yield number
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[bool]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"the lock {path} cannot be made ({error})") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(lock)
 

@@ -20,28 +20,42 @@ from tests.crash.process import HuleeduProcess
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--role", "bos"), "Kafka transport, which is not there yet"),
         (("--role", "bos", "--role", "nonsense"), "bos-worker, els-api"),
         ((), "serve all-in-one"),
+        (("--role", "bos", "all-in-one"), "--role goes without it"),
+        (("--port", "0", "all-in-one"), "options go behind the command"),
+        (("--role", "bos", "--role", "content", "--port", "80"), "bos and content each"),
     ],
 )
-def test_what_cannot_be_served_yet_is_told(arguments: tuple[str, ...], said: str) -> None:
-    """Roles need Kafka, an unknown one names the known, and nothing is not a choice."""
+def test_what_cannot_be_served_is_told(arguments: tuple[str, ...], said: str) -> None:
+    """An unknown role names the known, a port is for one module, nothing is not a choice."""
     ran = run("serve", *arguments)
 
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
 
 
-def test_the_kafka_transport_is_not_there_yet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("transport", "arguments", "said"),
+    [
+        ("kafka", ("all-in-one",), "carries its messages in memory"),
+        ("memory", ("--role", "bos"), "speak over Kafka"),
+    ],
+)
+def test_a_transport_that_does_not_fit_is_refused(
+    transport: str,
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A setting that cannot be honoured stops the program instead of being ignored."""
-    monkeypatch.setenv("HULEEDU_TRANSPORT", "kafka")
-    ran = run("serve", "all-in-one", "--port", "0", "--data-dir", tmp_path / "data")
+    monkeypatch.setenv("HULEEDU_TRANSPORT", transport)
+    ran = run("serve", *arguments, "--port", "0", "--data-dir", tmp_path / "data")
 
     assert (ran.code, ran.out) == (2, "")
-    assert "'kafka' is not there yet" in ran.err
+    assert said in ran.err
+    assert "environment HULEEDU_TRANSPORT" in ran.err
     assert not (tmp_path / "data").exists()
 
 

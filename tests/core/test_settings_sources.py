@@ -229,7 +229,7 @@ def test_the_file_in_the_working_directory_is_found() -> None:
         ("HULEEDU_STOP_SECONDS", "0", "a number, over 0"),
         ("HULEEDU_STOP_SECONDS", "nan", "a number, over 0"),
         ("HULEEDU_STOP_SECONDS", "inf", "a number, over 0"),
-        ("HULEEDU_TRANSPORT", "rabbit", "one of kafka, memory"),
+        ("HULEEDU_TRANSPORT", "rabbit", "one of auto, kafka, memory"),
         ("LOG_LEVEL", "loud", "log_level = 'loud'"),
         ("ESSAY_LIFECYCLE_SERVICE_LOG_STUDENT_DETAILS", "perhaps", "true or false"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from huleedu.core.errors import Misconfigured, StoreUnavailable
-from huleedu.store.directory import locked, role_secret
+from huleedu.store.directory import locked, numbered, role_secret
 
 
 def test_a_whole_program_holds_it_alone(tmp_path: Path) -> None:
@@ -61,3 +61,17 @@ def test_a_secret_that_cannot_be_kept_may_be_kept_later(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable, match="role secret"):
         role_secret(tmp_path / "file" / "below")
+
+
+def test_replicas_have_numbers_and_get_them_back(tmp_path: Path) -> None:
+    """The lowest free one; who comes again takes the place that became free."""
+    first = numbered(tmp_path, "els-worker")
+    second = numbered(tmp_path, "els-worker")
+
+    assert (first.__enter__(), second.__enter__()) == (0, 1)
+    with numbered(tmp_path, "els-worker") as third, numbered(tmp_path, "bos-worker") as other:
+        assert (third, other) == (2, 0)
+    first.__exit__(None, None, None)
+    with numbered(tmp_path, "els-worker") as again:
+        assert again == 0
+    second.__exit__(None, None, None)
