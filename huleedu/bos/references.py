@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from structlog.contextvars import bound_contextvars
+
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.errors import MalformedMessage, Rejected
 from huleedu.core.logging import create_service_logger
 from huleedu.core.messages import BatchEssaysReady, EssayProcessingInputRefV1
 from huleedu.core.ports import EssayReferences
 from huleedu.core.topics import topic_name
-from huleedu.transport.consumer import hear
+from huleedu.transport.consumer import Heard, hear
 from huleedu.transport.protocol import Consumer, Delivery
 
 References = Mapping[str, Sequence[EssayProcessingInputRefV1]]
@@ -46,10 +48,15 @@ class ReferenceSeeker:
         batch, and what the consumer raises.
         """
         found: dict[str, Sequence[EssayProcessingInputRefV1]] = {}
-        for batch_id in _without_references(delivery):
+        for heard in _without_references(delivery):
+            batch_id, correlation_id = heard.batch_id, heard.envelope.correlation_id
             if batch_id not in found:
-                found[batch_id] = await self._references.of_batch(batch_id)
-                _logger.info("references_asked_for", batch_id=batch_id, essays=len(found[batch_id]))
+                # Bound, it goes along to ELS, whose log then joins the story.
+                with bound_contextvars(correlation_id=correlation_id and str(correlation_id)):
+                    found[batch_id] = await self._references.of_batch(batch_id)
+                    _logger.info(
+                        "references_asked_for", batch_id=batch_id, essays=len(found[batch_id])
+                    )
         consumer = self._knowing(found) if found else self._consumer
         await consumer.handle(delivery)
 
@@ -90,15 +97,16 @@ def _as_named(
     return [by_id[essay_id] for essay_id in dict.fromkeys(data.ready_essay_ids)]
 
 
-def _without_references(delivery: Delivery) -> Iterator[str]:
+def _without_references(delivery: Delivery) -> Iterator[Heard]:
     topic = topic_name(ProcessingEvent.BATCH_ESSAYS_READY)
     for message in delivery.messages:
         if message.topic != topic:
             continue
         try:
-            data = hear(message).data
+            heard = hear(message)
         except MalformedMessage:
             continue  # the consumer sets it aside, with its cause
+        data = heard.data
         assert isinstance(data, BatchEssaysReady)
         if data.ready_essays is None and data.ready_essay_ids:
-            yield data.batch_id
+            yield heard

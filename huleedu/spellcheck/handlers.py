@@ -6,6 +6,8 @@ The answer's id follows from the request's, so that a repeat is recognised by wh
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from structlog.contextvars import bound_contextvars
+
 from huleedu.core.enums import (
     ContentType,
     EssayStatus,
@@ -100,7 +102,10 @@ class SpellcheckWorker:
     async def handle(self, delivery: Delivery) -> None:
         """Answer each request.  Raises ``Unavailable`` when the content store does not answer."""
         for message in delivery.messages:
-            await self._transport.publish([await self._answer(_request(message))])
+            request = _request(message)
+            # Bound, it goes along to the content store, whose log then joins the story.
+            with bound_contextvars(correlation_id=request.fields["correlation_id"]):
+                await self._transport.publish([await self._answer(request)])
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
         """Make dead letters of the requests; those that say for which essay are answered too."""
