@@ -33,10 +33,12 @@ def planned(chance: random.Random, step: Step, action: str) -> Plan:
     return Plan(step, action, skip, chance.choice((0.0, 0.0, chance.uniform(0.001, 0.03))))
 
 
-async def one_round(one: Trial, chance: random.Random) -> None:
-    """Do one random thing to the relays."""
+async def one_round(one: Trial, chance: random.Random, broker: KafkaBroker | None) -> None:
+    """Do one random thing to the relays, or to the broker where it is ours."""
     kind = chance.random()
-    if kind < 0.1:
+    if broker is not None and kind > 0.9:
+        await one.broker_away(broker, chance.choice((0.0, 0.3, 2.0, 7.0)))
+    elif kind < 0.1:
         await one.sleep_alone(planned(chance, chance.choice(ALONE), "stop"), long_enough())
     elif kind < 0.3:
         await one.random_moment(chance.choice((signal.SIGSTOP, signal.SIGKILL)))
@@ -46,7 +48,7 @@ async def one_round(one: Trial, chance: random.Random) -> None:
         await one.round(planned(chance, chance.choice(steps), action))
 
 
-async def prove(bootstrap_servers: str, rounds: int, seed: int) -> bool:
+async def prove(bootstrap_servers: str, broker: KafkaBroker | None, rounds: int, seed: int) -> bool:
     """Run the rounds, on a new outbox now and then; print what happened; return whether exact."""
     chance = random.Random(seed)
     exact, total, done, hurt = True, 0, 0, Counter[str]()
@@ -56,7 +58,7 @@ async def prove(bootstrap_servers: str, rounds: int, seed: int) -> bool:
         with tempfile.TemporaryDirectory(prefix="relay-") as directory:
             async with trial(Path(directory), bootstrap_servers, chance.randrange(2**32)) as one:
                 for _ in range(now):
-                    await one_round(one, chance)
+                    await one_round(one, chance, broker)
                 seen: Seen = await one.finish()
         done += now
         total += seen.said
@@ -78,12 +80,14 @@ def main() -> int:
     chosen = options.parse_args()
     seed = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
     if chosen.bootstrap_servers:
-        return 0 if anyio.run(prove, chosen.bootstrap_servers, chosen.rounds, seed) else 1
+        exact = anyio.run(prove, chosen.bootstrap_servers, None, chosen.rounds, seed)
+        return 0 if exact else 1
     with tempfile.TemporaryDirectory(prefix="kafka-") as directory:
         broker = KafkaBroker(Path(directory))
         broker.start()
         try:
-            return 0 if anyio.run(prove, broker.bootstrap_servers, chosen.rounds, seed) else 1
+            exact = anyio.run(prove, broker.bootstrap_servers, broker, chosen.rounds, seed)
+            return 0 if exact else 1
         finally:
             broker.kill()
 

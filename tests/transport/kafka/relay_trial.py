@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,11 +19,13 @@ import msgspec
 from aiokafka import TopicPartition
 
 from huleedu.core.clock import SystemClock
+from huleedu.core.errors import StoreUnavailable
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.kafka.steps import Step
+from tests.support.kafka_broker import KafkaBroker
 from tests.support.kafka_topics import create_topic
 from tests.transport.kafka.exactness import Numbers, Seen, judged, read_all
 from tests.transport.kafka.relay_process import MIGRATIONS, TIMES, Plan
@@ -31,6 +34,7 @@ PARTITIONS = 3
 KEYS = [b"k%d" % number for number in range(7)]
 PROCESSES = 3
 WAIT_SECONDS_MAX = 30.0
+LOCKED_SECONDS_MAX = 2.5  # longer than a take-over takes
 TAKEOVER_STEPS = (Step.LEASE_TAKEN, Step.STARTED, Step.POSITION_READ, Step.CAUGHT_UP)
 TREE = Path(__file__).parents[3]
 
@@ -100,6 +104,8 @@ class Trial:
         self._relays: list[RelayProcess] = []
         self._started = 0
         self._writing = True
+        self._all_written = anyio.Event()
+        self._is_locked = False
 
     async def start(self) -> None:
         """Make the topics and start the relays; returns when one leads."""
@@ -118,8 +124,20 @@ class Trial:
         while self._writing:
             messages = [self._next() for _ in range(self.chance.randint(1, 12))]
             add = partial(outbox.add, messages=messages, now=SystemClock().now())
-            await self.store.write(add)
+            await self._written(add)
             await anyio.sleep(self.chance.uniform(0.001, 0.02))
+        self._all_written.set()
+
+    async def _written(self, add: Callable[[sqlite3.Connection], None]) -> None:
+        while True:
+            try:
+                await self.store.write(add)
+            except StoreUnavailable:
+                # A process was stopped in the midst of a write: then nobody can write.
+                self._is_locked = True
+            else:
+                self._is_locked = False
+                return
 
     def _next(self) -> Message:
         topic, key = self.chance.choice(self.topics), self.chance.choice(KEYS)
@@ -174,9 +192,22 @@ class Trial:
         self._wake()
         await self._heal()
 
+    async def broker_away(self, broker: KafkaBroker, seconds: float) -> None:
+        """Freeze the broker for so long, or kill it when it is for none."""
+        self.hurt["broker paused" if seconds else "broker killed"] += 1
+        if seconds:
+            broker.pause()
+            await anyio.sleep(seconds)
+            broker.resume()
+        else:
+            await anyio.to_thread.run_sync(broker.kill)
+            await anyio.to_thread.run_sync(broker.start)
+        await self._heal()
+
     async def finish(self) -> Seen:
         """Stop writing, let the outbox drain, end the relays, and read what there is."""
         self._writing = False
+        await self._all_written.wait()
         await self._until_drained()
         for relay in self._relays:
             assert await relay.end() == 0, "a relay that is asked to end ends well"
@@ -235,6 +266,10 @@ class Trial:
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while not await reached():
             assert time.monotonic() < deadline, f"no row is published: {self.log_tail()}"
+            if self._is_locked:
+                self.hurt["(woken early: it held the store's lock)"] += 1
+                self._is_locked = False
+                self._wake()
             await anyio.sleep(0.02)
 
     async def _until_drained(self) -> None:
@@ -256,7 +291,7 @@ class Trial:
 @asynccontextmanager
 async def trial(directory: Path, bootstrap_servers: str, seed: int) -> AsyncIterator[Trial]:
     """A trial that runs, with rows being added; nothing of it is left afterwards."""
-    store = Database(directory / "outbox.db", MIGRATIONS, Platform().hops)
+    store = Database(directory / "outbox.db", MIGRATIONS, Platform().hops, LOCKED_SECONDS_MAX)
     await store.open()
     one = Trial(store, bootstrap_servers, random.Random(seed))
     try:

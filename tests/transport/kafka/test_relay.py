@@ -1,0 +1,231 @@
+"""From an outbox to Kafka, with nothing and with something in the way."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from huleedu.core.errors import BrokerUnavailable
+from huleedu.core.message import Message
+from huleedu.core.metrics import OUTBOX_ROWS, RELAY_PUBLISHED
+from huleedu.store.outbox_identity import read_outbox_id
+from huleedu.transport.kafka.relay import KafkaRelay
+from huleedu.transport.kafka.steps import Step
+from tests.support.eventually import eventually
+from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_topics import create_topic
+from tests.transport.kafka.relay_support import (
+    drained,
+    make_position_topic,
+    opened,
+    read,
+    relay_of,
+    relaying,
+    say,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
+
+NewTopic = Callable[..., Awaitable[str]]
+AnyBroker = KafkaBroker | ForeignBroker
+
+
+@pytest.fixture(autouse=True)
+async def _position_topic(broker: AnyBroker) -> None:
+    await make_position_topic(broker.bootstrap_servers)
+
+
+def messages(topic: str, first: int, count: int) -> list[Message]:
+    return [
+        Message(topic, b"k%d" % (n % 3), str(n).encode(), {"event-id": str(n), "ägare": "Åsa"})
+        for n in range(first, first + count)
+    ]
+
+
+class FailsOnce:
+    """The broker seems to be away once, at this step."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.has_failed = False
+
+    async def at(self, step: Step) -> None:
+        if step == self._step and not self.has_failed:
+            self.has_failed = True
+            raise BrokerUnavailable(f"as planned, at {step}")
+
+
+async def test_rows_arrive_as_they_were_said(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
+) -> None:
+    """Key, value and headers arrive byte for byte, in order, once, and the metrics tell it."""
+    topic = await new_topic("said", partitions=1)
+    async with opened(tmp_path / "said.db") as database:
+        await say(database, messages(topic, 0, 1_500))
+        async with relaying(database, broker.bootstrap_servers) as relay:
+            await drained(database)
+            await say(database, messages(topic, 1_500, 5))
+            await drained(database)
+
+            assert relay.troubles() == []
+    seen = await read(broker.bootstrap_servers, topic)
+
+    assert list(seen) == messages(topic, 0, 1_505)
+    assert RELAY_PUBLISHED.labels("said")._value.get() == 1_505
+    assert OUTBOX_ROWS.labels("said")._value.get() <= 1_500
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step.STARTED,
+        Step.POSITION_READ,
+        Step.CAUGHT_UP,
+        Step.SLICE_READ,
+        Step.BEGUN,
+        Step.ROW_SENT,
+        Step.ROWS_ACKNOWLEDGED,
+        Step.POSITION_SENT,
+        Step.COMMITTED,
+        Step.MARKED,
+    ],
+)
+async def test_a_failure_at_any_step_repeats_nothing(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic, step: Step
+) -> None:
+    """Whatever step fails, the rows arrive once and in order, and the relay goes on by itself."""
+    topic = await new_topic("said", partitions=1)
+    failing = FailsOnce(step)
+    async with (
+        opened(tmp_path / "outbox.db") as database,
+        relaying(database, broker.bootstrap_servers, at=failing.at) as relay,
+    ):
+        for first in range(0, 60, 20):
+            await say(database, messages(topic, first, 20))
+            await drained(database)
+        await eventually(lambda: _troubles(relay), lambda told: told == [])
+    seen = await read(broker.bootstrap_servers, topic)
+
+    assert failing.has_failed
+    assert list(seen) == messages(topic, 0, 60)
+
+
+async def _troubles(relay: KafkaRelay) -> list[str]:
+    return list(relay.troubles())
+
+
+async def test_a_row_that_no_broker_takes_holds_up_nothing(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic, topic_prefix: str
+) -> None:
+    """A row that is too large goes to the dead letters with its cause; the rows around it go on."""
+    topic = await new_topic("said", partitions=1)
+    await new_topic("said.dlq", partitions=1)
+    large = Message(topic, b"k0", b"x" * 2_000_000, {"event-id": "large"})
+    async with opened(tmp_path / "outbox.db") as database:
+        await say(database, [*messages(topic, 0, 2), large, *messages(topic, 2, 2)])
+        async with relaying(database, broker.bootstrap_servers):
+            await drained(database)
+    (dead,) = await read(broker.bootstrap_servers, f"{topic}.dlq")
+
+    assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 4)
+    assert dead.event_id == "large"
+    assert dead.headers["dead-letter-error-class"] == "TooLarge"
+    assert dead.headers["dead-letter-cut-from-bytes"] == "2000000"
+
+
+async def test_rows_wait_for_their_topic(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic, topic_prefix: str
+) -> None:
+    """Rows of a topic that is not there wait, with the reason told, and go on when it is made."""
+    topic = f"{topic_prefix}late"
+    async with (
+        opened(tmp_path / "outbox.db") as database,
+        relaying(database, broker.bootstrap_servers) as relay,
+    ):
+        await say(database, messages(topic, 0, 3))
+        await eventually(lambda: _troubles(relay), lambda told: len(told) == 1)
+        await create_topic(broker.bootstrap_servers, topic, partitions=1)
+        await drained(database)
+        await eventually(lambda: _troubles(relay), lambda told: told == [])
+
+    assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 3)
+
+
+async def test_a_store_put_back_loses_nothing(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
+) -> None:
+    """A backup put back without a new id is noticed where the broker knows rows it never had."""
+    topic = await new_topic("said", partitions=1)
+    path, backup = tmp_path / "outbox.db", tmp_path / "backup.db"
+    async with opened(path) as database:
+        old_id = await database.read(read_outbox_id)
+        await database.write(lambda db: None)
+    backup.write_bytes(path.read_bytes())
+    async with opened(path) as database:
+        await say(database, messages(topic, 0, 10))
+        async with relaying(database, broker.bootstrap_servers):
+            await drained(database)
+    async with opened(backup) as database:
+        await say(database, messages(topic, 10, 4))
+        async with relaying(database, broker.bootstrap_servers):
+            await drained(database)
+
+        assert await database.read(read_outbox_id) != old_id
+    assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 14)
+
+
+async def test_a_second_relay_stands_by(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
+) -> None:
+    """Of two relays of one outbox one works; when it ends, the other goes on where it stood."""
+    topic = await new_topic("said", partitions=1)
+    async with opened(tmp_path / "outbox.db") as database, anyio.create_task_group() as tasks:
+        relays = [
+            relay_of(database, broker.bootstrap_servers, holder) for holder in ("first", "second")
+        ]
+        scopes = [anyio.CancelScope(), anyio.CancelScope()]
+        for number, (relay, scope) in enumerate(zip(relays, scopes, strict=True)):
+            tasks.start_soon(_run_within, relay, scope)
+            await say(database, messages(topic, 10 * number, 10))
+            await drained(database)
+        scopes[0].cancel()
+        await say(database, messages(topic, 20, 10))
+        await drained(database)
+        scopes[1].cancel()
+
+    assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 30)
+
+
+async def _run_within(relay: KafkaRelay, scope: anyio.CancelScope) -> None:
+    with scope:
+        await relay.run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["paused", "killed"])
+async def test_rows_survive_a_broker_that_is_away(
+    tmp_path: Path, own_broker: KafkaBroker, new_topic: NewTopic, harm: str
+) -> None:
+    """While the broker is away rows queue and the reason is told; then each arrives once."""
+    topic = await new_topic("said", partitions=1)
+    async with (
+        opened(tmp_path / "outbox.db") as database,
+        relaying(database, own_broker.bootstrap_servers) as relay,
+    ):
+        await say(database, messages(topic, 0, 500))
+        if harm == "paused":
+            own_broker.pause()
+        else:
+            await anyio.to_thread.run_sync(own_broker.kill)
+        await say(database, messages(topic, 500, 500))
+        await eventually(lambda: _troubles(relay), lambda told: len(told) == 1, 30)
+        if harm == "paused":
+            own_broker.resume()
+        else:
+            await anyio.to_thread.run_sync(own_broker.start)
+        await drained(database, 30)
+        await say(database, messages(topic, 1_000, 5))
+        await drained(database, 30)
+
+    assert list(await read(own_broker.bootstrap_servers, topic)) == messages(topic, 0, 1_005)
