@@ -25,7 +25,7 @@ test: setup lint broker ## everything
 	$(BIN)/python -m pytest tests
 
 test-fast: setup ## the inner loop: no whole processes, no broker, no long runs
-	$(BIN)/python -m pytest tests -m "not slow and not kafka"
+	$(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not kafka"
 
 lint: setup ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 LAYERS = "Layers; modules are strangers to one another"
 ONE_TRANSPORT = "Only the composition root picks a transport"
+CLIENT_LIBRARY = "Only the Kafka transport knows the client library"
 PURE = "Decisions are pure"
 WEB = "The web framework stays at the edges"
 
@@ -45,6 +46,8 @@ VIOLATIONS = [
     Violation(LAYERS, "huleedu/stray/__init__.py", ""),
     Violation(ONE_TRANSPORT, "huleedu/els/planted.py", "import huleedu.transport.memory"),
     Violation(ONE_TRANSPORT, "huleedu/web/planted.py", "from huleedu.transport import memory"),
+    Violation(CLIENT_LIBRARY, "huleedu/els/planted.py", "import aiokafka"),
+    Violation(CLIENT_LIBRARY, "huleedu/transport/planted.py", "import aiokafka.errors"),
     Violation(PURE, "huleedu/els/decide.py", "import sqlite3"),
     Violation(PURE, "huleedu/bos/decide.py", "import huleedu.store.outbox"),
     Violation(PURE, "huleedu/els/model.py", "import anyio"),

@@ -42,8 +42,8 @@ async def test_files_become_the_texts_of_essays(here: School) -> None:
         "batch_id": "b",
         "correlation_id": str(CORRELATION),
         "files": [
-            {"file_name": "Anna Lindqvist.txt", "essay_id": "e2", "outcome": "assigned"},
-            {"file_name": "e1.docx", "essay_id": "e1", "outcome": "assigned"},
+            {"name": "Anna Lindqvist.txt", "essay_id": "e2", "outcome": "assigned"},
+            {"name": "e1.docx", "essay_id": "e1", "outcome": "assigned"},
         ],
     } == answer.json()
     assert await here.said_texts() == [("e2", "My summer."), ("e1", "My dog.")]
