@@ -37,6 +37,7 @@ from huleedu.spellcheck.protocol import TextChecker
 from huleedu.transport.consumer import Heard, hear
 from huleedu.transport.failures import dead_letter
 from huleedu.transport.protocol import Delivery, Subscription, Transport
+from huleedu.transport.replays import is_for
 
 SOURCE_SERVICE = "spell-checker-service"
 
@@ -102,6 +103,8 @@ class SpellcheckWorker:
     async def handle(self, delivery: Delivery) -> None:
         """Answer each request.  Raises ``Unavailable`` when the content store does not answer."""
         for message in delivery.messages:
+            if not is_for(message, delivery.group):
+                continue
             request = _request(message)
             # Bound, it goes along to the content store, whose log then joins the story.
             with bound_contextvars(correlation_id=request.fields["correlation_id"]):

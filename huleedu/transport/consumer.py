@@ -20,6 +20,7 @@ from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.failures import dead_letter, dead_letter_cause
 from huleedu.transport.protocol import Delivery
+from huleedu.transport.replays import is_for
 
 _ATTEMPT = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
@@ -118,6 +119,8 @@ class StoreConsumer:
         heard: list[Heard] = []
         dead: list[Message] = []
         for message in delivery.progress.advance(connection):
+            if not is_for(message, delivery.group):
+                continue
             try:
                 heard.append(hear(message))
             except MalformedMessage as fault:

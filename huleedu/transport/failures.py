@@ -9,6 +9,7 @@ from huleedu.core.clock import to_text
 from huleedu.core.errors import HuleEduError, Rejected, Unavailable
 from huleedu.core.message import Header, Message
 from huleedu.core.topics import dead_letter_topic
+from huleedu.transport import replays
 
 BUG_ATTEMPTS_MAX = 5
 PAUSE_FIRST_SECONDS = 0.1
@@ -55,7 +56,7 @@ def dead_letter_cause(
         f"{_HEADER_PREFIX}error-class": type(fault).__name__,
         f"{_HEADER_PREFIX}error-code": code,
         f"{_HEADER_PREFIX}error-message": str(fault)[:_CAUSE_CHARACTERS_MAX],
-        f"{_HEADER_PREFIX}attempts": str(attempts),
+        **replays.history(message, attempts, now),
         f"{_HEADER_PREFIX}group": group,
         f"{_HEADER_PREFIX}failed-at": to_text(now),
         f"{_HEADER_PREFIX}origin-topic": message.topic,
