@@ -21,10 +21,14 @@ from tests.transport.kafka.relay_process import Plan
 from tests.transport.kafka.relay_trial import Trial, long_enough, trial
 
 ROUNDS_A_STORE = 20
-ALONE = (Step.BEGUN, Step.ROW_SENT, Step.ROWS_ACKNOWLEDGED, Step.POSITION_SENT, Step.COMMITTED)
-
-BROKER_STEPS = [s for s in Step if s not in (Step.LEASE_TAKEN, Step.BEAT_DUE, Step.BEATEN)]
-"""Where the broker may seem to be away; the others have nothing to do with it."""
+IN_A_TRANSACTION = (Step.BEGUN, Step.ROW_SENT, Step.ROWS_ACKNOWLEDGED, Step.POSITION_SENT)
+STEPS = {
+    # Who sleeps in the midst of a transaction is the one to be afraid of.
+    "stop": [*Step, *IN_A_TRANSACTION],
+    "kill": list(Step),
+    # Where the broker may seem to be away; the lease has nothing to do with it.
+    "fail": [s for s in Step if s not in (Step.LEASE_TAKEN, Step.BEAT_DUE, Step.BEATEN)],
+}
 
 
 def planned(chance: random.Random, step: Step, action: str) -> Plan:
@@ -39,13 +43,15 @@ async def one_round(one: Trial, chance: random.Random, broker: KafkaBroker | Non
     if broker is not None and kind > 0.9:
         await one.broker_away(broker, chance.choice((0.0, 0.3, 2.0, 7.0)))
     elif kind < 0.1:
-        await one.sleep_alone(planned(chance, chance.choice(ALONE), "stop"), long_enough())
+        await one.sleep_alone(
+            planned(chance, chance.choice((*IN_A_TRANSACTION, Step.COMMITTED)), "stop"),
+            long_enough(),
+        )
     elif kind < 0.3:
         await one.random_moment(chance.choice((signal.SIGSTOP, signal.SIGKILL)))
     else:
         action = chance.choice(("stop", "stop", "kill", "fail"))
-        steps = BROKER_STEPS if action == "fail" else list(Step)
-        await one.round(planned(chance, chance.choice(steps), action))
+        await one.round(planned(chance, chance.choice(STEPS[action]), action))
 
 
 async def prove(bootstrap_servers: str, broker: KafkaBroker | None, rounds: int, seed: int) -> bool:

@@ -12,7 +12,12 @@ from tests.support.kafka_broker import ForeignBroker, KafkaBroker
 from tests.transport.kafka.relay_process import Plan
 from tests.transport.kafka.relay_trial import trial
 
-pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.kafka,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),  # about 20 s on an idle machine of two processors
+]
 
 
 @pytest.mark.parametrize("action", ["stop", "kill"])
