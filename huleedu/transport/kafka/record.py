@@ -21,8 +21,8 @@ _DEAD_LETTER_PREFIX = "dead-letter-"
 
 
 def header_pairs(message: Message) -> list[tuple[str, bytes]]:
-    """Return the headers as Kafka has them."""
-    return [(name, value.encode()) for name, value in message.headers.items()]
+    """Return the headers as Kafka has them; the library refuses a name that is a ``Header``."""
+    return [(str(name), value.encode()) for name, value in message.headers.items()]
 
 
 def record_bytes(message: Message) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huleedu.core.errors import TooLarge
-from huleedu.core.message import Message
+from huleedu.core.message import Header, Message
 from huleedu.transport.kafka.record import (
     CUT_HEADER,
     RECORD_BYTES_MAX,
@@ -25,6 +25,13 @@ SIZES = st.sampled_from([0, 1, 9_000, 11_000, 100_000, 899_999, 1_000_000, 3_000
 def test_headers_are_utf8() -> None:
     """Swedish letters in a header arrive as UTF-8."""
     assert header_pairs(Message("t", b"k", b"v", {"ägare": "Åsa"})) == [("ägare", "Åsa".encode())]
+
+
+def test_header_names_are_plain_text() -> None:
+    """What was never in a store still has the enumeration's members, which aiokafka refuses."""
+    ((name, _),) = header_pairs(Message("t", b"k", b"v", {Header.ATTEMPT: "1"}))
+
+    assert (type(name), name) == (str, "attempt")
 
 
 def test_what_fits_goes_as_it_is() -> None:
