@@ -210,7 +210,8 @@ class Trial:
         await self._all_written.wait()
         await self._until_drained()
         for relay in self._relays:
-            assert await relay.end() == 0, "a relay that is asked to end ends well"
+            # One that is still starting does not listen for the signal yet.
+            assert await relay.end() in (0, -signal.SIGTERM), "who is asked to end ends well"
         self._relays.clear()
         partitions = [TopicPartition(t, p) for t in self.topics for p in range(PARTITIONS)]
         return judged(self.said, await read_all(self.bootstrap_servers, partitions))
