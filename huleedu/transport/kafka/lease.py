@@ -3,8 +3,11 @@
 The holder counts up in its row and holds a lock on a file beside the store.  When the lock is gone
 the holder is dead, and the next one takes the lease at once; when only the count stands still, it
 may be stopped and wake up later, and the next one waits.  The wait is measured by the waiting
-process's own clock, so that no clock need agree with another.  A lease alone never keeps a holder
-that slept too long from going on for a moment: that is for the broker's fencing.
+process's own clock, so that no clock need agree with another.
+
+A lease alone never keeps a holder that slept too long from going on for a moment: that is for the
+broker's fencing.  And who is stopped in the midst of a write to an SQLite store keeps everybody
+from writing to it, so also from taking the lease, until it wakes up or is killed.
 """
 
 import fcntl

@@ -15,7 +15,12 @@ from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
-from huleedu.transport.kafka.position import position_offsets, read_position, transactional_id
+from huleedu.transport.kafka.position import (
+    position_offsets,
+    position_partition,
+    read_position,
+    transactional_id,
+)
 from huleedu.transport.kafka.producing import closed, send_all, started
 from huleedu.transport.kafka.steps import At, Step
 
@@ -69,6 +74,7 @@ class OutboxTransactions:
 
         Raises ``BrokerUnavailable``.
         """
+        await self._await_topics([position_partition().topic])
         with within(self._call_seconds, "reading the position"):
             return await read_position(self._producer, self._name)
 
@@ -78,6 +84,7 @@ class OutboxTransactions:
         Raises ``Fenced``, or ``BrokerUnavailable``: it may have happened, or may happen yet, until
         a newer producer is open.
         """
+        await self._await_topics(sorted({message.topic for message in messages}))
         with within(self._call_seconds, "beginning a transaction"):
             await self._producer.begin_transaction()
         self._is_open = True
@@ -107,6 +114,12 @@ class OutboxTransactions:
     async def close(self) -> None:
         """Close the producer in bounded time."""
         await closed(self._producer)
+
+    async def _await_topics(self, topics: Sequence[str]) -> None:
+        # Before a transaction is begun: while it waited for a topic, all readers would wait for it.
+        for topic in topics:
+            with within(self._call_seconds, f"waiting for the topic {topic}"):
+                await self._producer.partitions_for(topic)
 
     def _watch(self, producer: AIOKafkaProducer) -> None:
         """Notice requests that got no answer; the library repeats them without telling."""

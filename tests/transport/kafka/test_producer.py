@@ -124,6 +124,7 @@ async def _accepted(publisher: IdempotentPublisher, one: Message) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 async def test_an_outcome_that_is_not_known_is_told_in_time(
     own_broker: KafkaBroker, new_topic: NewTopic
 ) -> None:
@@ -144,6 +145,7 @@ async def test_an_outcome_that_is_not_known_is_told_in_time(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 async def test_it_starts_before_the_broker_does(
     own_broker: KafkaBroker, new_topic: NewTopic
 ) -> None:

@@ -144,7 +144,8 @@ async def test_rows_wait_for_their_topic(
         relaying(database, broker.bootstrap_servers) as relay,
     ):
         await say(database, messages(topic, 0, 3))
-        await eventually(lambda: _troubles(relay), lambda told: len(told) == 1)
+        (trouble,) = await eventually(lambda: _troubles(relay), lambda told: len(told) == 1)
+        assert f"waiting for the topic {topic}" in trouble
         await create_topic(broker.bootstrap_servers, topic, partitions=1)
         await drained(database)
         await eventually(lambda: _troubles(relay), lambda told: told == [])
@@ -203,6 +204,7 @@ async def _run_within(relay: KafkaRelay, scope: anyio.CancelScope) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("harm", ["paused", "killed"])
 async def test_rows_survive_a_broker_that_is_away(
     tmp_path: Path, own_broker: KafkaBroker, new_topic: NewTopic, harm: str

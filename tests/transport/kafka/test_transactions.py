@@ -114,6 +114,7 @@ async def test_an_aborted_transaction_lets_readers_go_on(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 async def test_a_request_that_was_repeated_casts_doubt(
     own_broker: KafkaBroker, new_topic: NewTopic
 ) -> None:
