@@ -32,12 +32,23 @@ def kafka_transport(
     With ``kafka.static_membership`` it keeps a number of its own in the data directory, which
     ``stack`` gives back.  Raises ``Misconfigured``, ``StoreUnavailable``.
     """
+    connection = _connection(settings, roles)
+    return KafkaTransport(connection, platform, instance_id(settings, roles, stack))
+
+
+def instance_id(settings: Settings, roles: Sequence[Role], stack: AsyncExitStack) -> str | None:
+    """Return what tells this process from every other, and is the same after a restart.
+
+    None: members are not static.  The host tells machines and containers apart, the directory two
+    deployments on one host, the number replicas.
+    """
+    if not settings.kafka.static_membership:
+        return None
     name = _process_name(roles)
-    instance = None
-    if settings.kafka.static_membership:
-        number = stack.enter_context(numbered(settings.data_dir, name))
-        instance = _instance_id(settings, name, number)
-    return KafkaTransport(_connection(settings, roles), platform, instance)
+    number = stack.enter_context(numbered(settings.data_dir, name))
+    directory = hashlib.blake2b(str(settings.data_dir.resolve()).encode(), digest_size=4)
+    whole = f"{socket.gethostname()}-{directory.hexdigest()}-{name}-{number}"
+    return _NOT_IN_A_NAME.sub("_", whole)
 
 
 async def make_topics(settings: Settings, stop: anyio.Event) -> None:
@@ -92,13 +103,3 @@ def _connection(settings: Settings, roles: Sequence[Role]) -> KafkaConnection:
 
 def _process_name(roles: Sequence[Role]) -> str:
     return ".".join(role.name for role in roles)
-
-
-def _instance_id(settings: Settings, name: str, number: int) -> str:
-    """Return what tells this process from every other of the deployment, the same after a restart.
-
-    The host tells machines and containers apart, the directory two deployments on one host.
-    """
-    directory = hashlib.blake2b(str(settings.data_dir.resolve()).encode(), digest_size=4)
-    whole = f"{socket.gethostname()}-{directory.hexdigest()}-{name}-{number}"
-    return _NOT_IN_A_NAME.sub("_", whole)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+import structlog
 
 from huleedu.content import MIGRATIONS as CONTENT_MIGRATIONS
 from huleedu.content import LocalContent
@@ -29,7 +30,7 @@ from huleedu.store.database import Database
 from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery, Subscription
-from tests.support.builders import AT, hear, say
+from tests.support.builders import AT, CORRELATION, hear, say
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
@@ -235,3 +236,35 @@ async def test_a_content_store_that_is_away_is_waited_for(tmp_path: Path) -> Non
             return [result.status for _, result in checking.results()]
 
         await eventually(statuses, lambda seen: seen == [EssayStatus.SPELLCHECKED_SUCCESS])
+
+
+class ListeningContent(LocalContent):
+    """Notes under which correlation id it was asked."""
+
+    def __init__(self, inner: LocalContent) -> None:
+        self.inner = inner
+        self.asked_under: list[object] = []
+
+    async def get(self, storage_id: StorageId) -> bytes:
+        self.asked_under.append(structlog.contextvars.get_contextvars().get("correlation_id"))
+        return await self.inner.get(storage_id)
+
+    async def put(self, content: bytes) -> StorageId:
+        self.asked_under.append(structlog.contextvars.get_contextvars().get("correlation_id"))
+        return await self.inner.put(content)
+
+
+async def test_the_content_store_is_asked_under_the_batchs_correlation_id(tmp_path: Path) -> None:
+    """So that its log, wherever it runs, joins the story; afterwards nothing is left of it."""
+    asked: list[ListeningContent] = []
+
+    def listening(inner: LocalContent) -> LocalContent:
+        asked.append(ListeningContent(inner))
+        return asked[0]
+
+    async with worker(tmp_path, listening) as checker:
+        stored = await checker.content.put(b"teh end")
+        await checker.transport.publish([request("e1", stored)])
+
+    assert asked[0].asked_under == [str(CORRELATION)] * 3
+    assert "correlation_id" not in structlog.contextvars.get_contextvars()
