@@ -18,6 +18,15 @@ from tests.support.kafka_jars import KafkaMissing, must_be_complete
 from tests.support.kafka_topics import create_topic, delete_topics
 
 NewTopic = Callable[..., Awaitable[str]]
+TEST_SECONDS_MAX = 240.0
+"""For a test that may start a broker, on a machine that does much else."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with a broker their own limit, unless they have one."""
+    for item in items:
+        if item.get_closest_marker("kafka") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS_MAX))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ CALL_SECONDS = 10.0
 """How long one question to the cluster may take."""
 REQUEST_TIMEOUT_MS = 8_000
 """The library's own limit: shorter, since its error says more than that the time was over."""
+_CONNECT_SECONDS = 35.0
+"""Connecting is up to four of these; a cancelled one would leave its connection open."""
 _CLOSE_SECONDS = 2.0
 
 
@@ -37,7 +39,7 @@ async def administration(connection: KafkaConnection) -> AsyncIterator[AIOKafkaA
 
 
 async def _start(admin: AIOKafkaAdminClient, servers: str) -> None:
-    with within(CALL_SECONDS, f"connecting to {servers}"):
+    with within(_CONNECT_SECONDS, f"connecting to {servers}"):
         try:
             await admin.start()
         except KafkaConnectionError as error:  # which keeps the cause, a refused login too, to logs
