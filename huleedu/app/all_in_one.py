@@ -20,7 +20,11 @@ from huleedu.spellcheck.word_index import Progress
 from huleedu.store.database import Database
 from huleedu.store.directory import locked
 from huleedu.store.housekeeping import keep_house
-from huleedu.transport.dead_letters import dead_letter_migrations
+from huleedu.transport.dead_letters import (
+    DEAD_LETTER_MIGRATIONS,
+    STORE_NAME,
+    dead_letter_chores,
+)
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Transport
 from huleedu.web.application import Application, build_application
@@ -63,10 +67,12 @@ async def all_in_one(
         ground.courses()  # refused before anything is made
         stack.enter_context(locked(settings.data_dir))
         await open_stores(ground, roles)
-        dead_letters = await ground.open_store("dead_letters", (dead_letter_migrations,))
+        dead_letters = await ground.open_store(STORE_NAME, DEAD_LETTER_MIGRATIONS)
         checkers = await ground.checker_pool()
         transport = ground.transport = MemoryTransport(platform, dead_letters)
         attached = await attach(ground, roles)
+        transport.relay(dead_letters)  # what somebody replays
+        chores = [*attached.chores, *dead_letter_chores(dead_letters)]
         tasks = await stack.enter_async_context(BackgroundTasks(on_death=stopping.set))
         application = build_application(
             [route for routes in attached.routes.values() for route in routes],
@@ -75,7 +81,7 @@ async def all_in_one(
             readiness=readiness_of(tasks, transport, ground.stores),
         )
         tasks.start("transport", transport.run)
-        tasks.start("housekeeping", lambda: keep_house(attached.chores, platform))
+        tasks.start("housekeeping", lambda: keep_house(chores, platform))
         tasks.start("spell-checker", lambda: stay_loaded(checkers))
         yield Running(application, ground.stores, transport, checkers, tasks, stopping)
 

@@ -1,7 +1,12 @@
-"""The dead letters of the embedded bus, kept in a store of their own."""
+"""The dead letters of the embedded bus, kept in a store of their own.
+
+A replay leaves through the outbox of that store, put there together with the note that the dead
+letter is settled; so it does not matter whether the program that relays it runs at that moment.
+"""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlite_utils import Database as SchemaDatabase
@@ -11,10 +16,16 @@ from huleedu.core.errors import StoreUnavailable
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
+from huleedu.store.housekeeping import KEEP_SENT, Chore
 from huleedu.store.migrations import Migrations
+from huleedu.store.outbox import outbox_migrations, purge_sent
 from huleedu.transport.protocol import Delivery
 
 DEAD_LETTER_GROUP = "dead-letters"
+STORE_NAME = "dead_letters"
+"""Of the store's file, without its ending."""
+KEEP_SETTLED = timedelta(days=30)
+PURGE_SLICE_ROWS = 1_000
 
 dead_letter_migrations = Migrations("dead_letter")
 
@@ -34,6 +45,23 @@ def create_dead_letter(database: SchemaDatabase) -> None:
             kept_at TEXT NOT NULL,
             UNIQUE (topic, consumer_group, event_id)
         ) STRICT""")
+
+
+@dead_letter_migrations()
+def add_settlement(database: SchemaDatabase) -> None:
+    """Whether somebody has decided about a dead letter, how, and when; NULL: it waits."""
+    database.conn.execute(
+        "ALTER TABLE dead_letter ADD COLUMN settled_as TEXT"
+        " CHECK (settled_as IN ('replayed', 'discarded'))"
+    )
+    database.conn.execute("ALTER TABLE dead_letter ADD COLUMN settled_at TEXT")
+    database.conn.execute(
+        "CREATE INDEX dead_letter_settled ON dead_letter (settled_at) WHERE settled_at IS NOT NULL"
+    )
+
+
+DEAD_LETTER_MIGRATIONS = (dead_letter_migrations, outbox_migrations)
+"""What the store consists of, where dead letters are to be replayed too."""
 
 
 class DeadLetterKeeper:
@@ -88,3 +116,21 @@ def read_dead_letters(connection: sqlite3.Connection) -> list[Message]:
             "SELECT topic, key, value, headers FROM dead_letter ORDER BY id"
         )
     ]
+
+
+def purge_settled(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
+    """Delete at most one slice of dead letters settled before ``now - keep``; return how many.
+
+    One that waits is never deleted.
+    """
+    cursor = connection.execute(
+        "DELETE FROM dead_letter WHERE id IN"
+        " (SELECT id FROM dead_letter WHERE settled_at < ? ORDER BY settled_at LIMIT ?)",
+        (to_text(now - keep), PURGE_SLICE_ROWS),
+    )
+    return cursor.rowcount
+
+
+def dead_letter_chores(store: Database) -> Sequence[Chore]:
+    """Return what the store forgets: replays that were published, and what is settled for long."""
+    return [Chore(store, purge_sent, KEEP_SENT), Chore(store, purge_settled, KEEP_SETTLED)]
