@@ -12,12 +12,13 @@
     │   ├── StoreUnavailable    disk full, read-only, or locked for too long
     │   ├── BrokerUnavailable   the outcome of a publish is unknown
     │   └── PeerUnavailable     another role of ours does not answer
+    ├── TooManyDeadLetters  most of what a group hears is refused; the group stops
     ├── Misconfigured       the operator is wrong; the program does not start
     └── TaskDied            a task that must run for ever ended; the program ends
 
 Anything else that is raised is a bug of ours.  HTTP: 4xx, 503 with Retry-After, never starts, 500.
 Command line: exit code 1, 75, 2, 70 (a dead task too).  Consumers: dead letter, retry with growing
-pauses, never starts, a few retries and then dead letter.
+pauses, a stop of the group, never starts, a few retries and then dead letter.
 """
 
 from typing import ClassVar
@@ -81,6 +82,13 @@ class BrokerUnavailable(Unavailable):
 
 class PeerUnavailable(Unavailable):
     """Another role of this deployment did not answer."""
+
+
+class TooManyDeadLetters(HuleEduError):
+    """Most of a group's messages would be set aside: it stops, until the process is restarted.
+
+    Neither tried again nor a dead letter itself: a human must look.
+    """
 
 
 class Misconfigured(HuleEduError):

@@ -16,6 +16,16 @@ HANDLER_SECONDS = Histogram(
 DEAD_LETTERS = Counter(
     "huleedu_transport_dead_letters_total", "Messages set aside.", ["topic", "group"]
 )
+CONSUMERS_STOPPED = Gauge(
+    "huleedu_transport_consumers_stopped",
+    "1 for a group that stopped because most of its messages would have been set aside.",
+    ["group"],
+)
+CONSUMER_RESTARTS = Counter(
+    "huleedu_transport_consumer_restarts_total",
+    "Consumers made anew for lack of progress: stalled, silent, unanswered.",
+    ["group", "reason"],
+)
 RELAY_PUBLISHED = Counter(
     "huleedu_relay_published_total", "Outbox rows acknowledged by every group.", ["module"]
 )

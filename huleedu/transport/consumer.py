@@ -72,6 +72,9 @@ class Heard:
 Apply = Callable[[sqlite3.Connection, Sequence[Heard], datetime], Iterable[Message]]
 """Changes a module's state by what was heard, at this moment; returns what follows from it."""
 
+Refused = tuple[Message, MalformedMessage]
+"""A message that cannot be read, and why."""
+
 
 class StoreConsumer:
     """Makes each message count exactly once in a module's store.
@@ -87,9 +90,14 @@ class StoreConsumer:
         self._logger = create_service_logger(module)
 
     async def handle(self, delivery: Delivery) -> None:
-        """Absorb the delivery.  Raises what the module's ``apply`` raises, then nothing is kept."""
+        """Absorb the delivery.  Raises what the module's ``apply`` raises, then nothing is kept.
+
+        So with ``TooManyDeadLetters``, when too much of it cannot be decoded.
+        """
         now = self._platform.clock.now()
-        heard = await self._database.write(lambda db: self._absorb(db, delivery, now))
+        heard, refused = await self._database.write(lambda db: self._absorb(db, delivery, now))
+        for message, fault in refused:
+            self._report(message, delivery.group, fault)
         for one in heard:
             log_event_processing(
                 self._logger,
@@ -115,21 +123,28 @@ class StoreConsumer:
 
     def _absorb(
         self, connection: sqlite3.Connection, delivery: Delivery, now: datetime
-    ) -> Sequence[Heard]:
+    ) -> tuple[Sequence[Heard], Sequence[Refused]]:
         heard: list[Heard] = []
-        dead: list[Message] = []
+        refused: list[Refused] = []
+        aside: list[bool] = []
         for message in delivery.progress.advance(connection):
             if not is_for(message, delivery.group):
                 continue
             try:
                 heard.append(hear(message))
+                aside.append(False)
             except MalformedMessage as fault:
-                cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)
-                dead.append(dead_letter(message, cause))
-                self._report(message, delivery.group, fault)
+                refused.append((message, fault))
+                aside.append(True)
+        if refused:
+            delivery.tally.set_aside(aside, refused[-1][1])
         said = self._apply(connection, heard, now) if heard else ()
+        dead = [
+            dead_letter(m, dead_letter_cause(fault, m, delivery.group, delivery.attempt, now))
+            for m, fault in refused
+        ]
         outbox.add(connection, [*said, *dead], now)
-        return heard
+        return heard, refused
 
     def _report(self, message: Message, group: str, fault: MalformedMessage) -> None:
         DEAD_LETTERS.labels(message.topic, group).inc()

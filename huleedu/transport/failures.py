@@ -6,7 +6,7 @@ from enum import Enum, auto
 from random import Random
 
 from huleedu.core.clock import to_text
-from huleedu.core.errors import HuleEduError, Rejected, Unavailable
+from huleedu.core.errors import HuleEduError, Rejected, TooManyDeadLetters, Unavailable
 from huleedu.core.message import Header, Message
 from huleedu.core.topics import dead_letter_topic
 from huleedu.transport import replays
@@ -23,6 +23,8 @@ class Verdict(Enum):
 
     AGAIN_LATER = auto()
     SET_ASIDE = auto()
+    STOP = auto()
+    """The whole group, until the process is restarted."""
 
 
 def verdict(fault: Exception, messages: int, attempt: int) -> Verdict:
@@ -30,10 +32,12 @@ def verdict(fault: Exception, messages: int, attempt: int) -> Verdict:
 
     Several messages always come again, one by one, so that the one at fault is found.  A single
     one that is wrong in itself is set aside at once, a bug of ours after five attempts, and what
-    may heal is tried for ever.
+    may heal is tried for ever.  One dead letter too many stops the group.
     """
     if messages > 1 or isinstance(fault, Unavailable):
         return Verdict.AGAIN_LATER
+    if isinstance(fault, TooManyDeadLetters):
+        return Verdict.STOP
     if isinstance(fault, Rejected) or attempt >= BUG_ATTEMPTS_MAX:
         return Verdict.SET_ASIDE
     return Verdict.AGAIN_LATER

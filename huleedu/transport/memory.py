@@ -9,17 +9,23 @@ from dataclasses import dataclass
 
 import anyio
 
-from huleedu.core.errors import BrokerUnavailable, Unavailable
+from huleedu.core.errors import BrokerUnavailable, TooManyDeadLetters, Unavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Header, Message
-from huleedu.core.metrics import DEAD_LETTERS, HANDLER_SECONDS, TRANSPORT_MESSAGES
+from huleedu.core.metrics import (
+    CONSUMERS_STOPPED,
+    DEAD_LETTERS,
+    HANDLER_SECONDS,
+    TRANSPORT_MESSAGES,
+)
 from huleedu.core.platform import Platform
 from huleedu.core.topics import dead_letter_topic
 from huleedu.store.database import Database
+from huleedu.transport.breaker import DeadLetterBreaker, Tally, stop_told
 from huleedu.transport.dead_letters import DEAD_LETTER_GROUP, DeadLetterKeeper
 from huleedu.transport.event_progress import EventProgress
 from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
-from huleedu.transport.memory_queue import Entry, TopicQueue
+from huleedu.transport.memory_queue import Entry, TopicQueue, nothing
 from huleedu.transport.protocol import Delivery, Subscription
 from huleedu.transport.relay import OutboxRelay
 
@@ -54,6 +60,8 @@ class MemoryTransport:
         self._publishing: set[anyio.Event] = set()
         self._stopping = False
         self._troubles: dict[tuple[str, str], str] = {}
+        self._breakers: dict[str, DeadLetterBreaker] = {}
+        self._stopped: dict[str, str] = {}
         self._logger = create_service_logger("transport")
 
     def subscribe(self, subscription: Subscription) -> None:
@@ -124,7 +132,11 @@ class MemoryTransport:
 
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from flowing."""
-        return [*self._troubles.values(), *(t for relay in self._relays for t in relay.troubles())]
+        return [
+            *self._stopped.values(),
+            *self._troubles.values(),
+            *(trouble for relay in self._relays for trouble in relay.troubles()),
+        ]
 
     def _listens(self, group: str, topic: str) -> bool:
         return any(one.subscription.group == group for one in self._listeners.get(topic, ()))
@@ -134,9 +146,19 @@ class MemoryTransport:
             raise ValueError(f"group {subscription.group} listens to {topic} already")
         listener = _Listener(subscription, topic, TopicQueue(self._queue_messages_max))
         self._listeners.setdefault(topic, []).append(listener)
+        self._breakers.setdefault(subscription.group, DeadLetterBreaker())
 
-    async def _accept(self, message: Message, acknowledge: Callable[[], None]) -> None:
-        """Queue a message for every group; ``acknowledge`` is called when the last is done."""
+    async def _accept(
+        self,
+        message: Message,
+        acknowledge: Callable[[], None],
+        abandon: Callable[[], None] = nothing,
+    ) -> None:
+        """Queue a message for every group.
+
+        ``acknowledge`` is called when the last is done, or else ``abandon`` once it is known that
+        a group will not handle the message before a restart.
+        """
         listeners = self._listeners.get(message.topic, [])
         remaining = len(listeners)
         if not remaining:
@@ -148,8 +170,16 @@ class MemoryTransport:
             if remaining == 0:
                 acknowledge()
 
+        is_abandoned = False
+
+        def one_group_stopped() -> None:
+            nonlocal is_abandoned
+            if not is_abandoned:
+                is_abandoned = True
+                abandon()
+
         for listener in listeners:
-            await listener.queue.put(Entry(message, one_group_done))
+            await listener.queue.put(Entry(message, one_group_done, one_group_stopped))
 
     async def _work(self, listener: _Listener) -> None:
         while not self._stopping:
@@ -164,30 +194,58 @@ class MemoryTransport:
     async def _deliver(self, listener: _Listener, entries: Sequence[Entry]) -> None:
         group, topic = listener.subscription.group, listener.topic
         messages = [entry.message for entry in entries]
-        delivery = Delivery(
-            group, messages, entries[0].attempt, EventProgress(group, messages, self._platform)
-        )
-        consumer = listener.subscription.consumer
+        progress = EventProgress(group, messages, self._platform)
+        tally = Tally(self._breakers[group])
+        delivery = Delivery(group, messages, entries[0].attempt, progress, tally)
         with HANDLER_SECONDS.labels(topic, group).time():
-            fault = await self._fault_of(consumer.handle(delivery))
+            fault = await self._fault_of(listener.subscription.consumer.handle(delivery))
         if fault is None:
+            tally.done(len(messages))
             self._finished(listener, entries, "handled")
             return
         self._report(delivery, fault)
-        if verdict(fault, len(entries), delivery.attempt) is Verdict.AGAIN_LATER:
+        fate = verdict(fault, len(entries), delivery.attempt)
+        if fate is Verdict.SET_ASIDE:
+            await self._set_aside(listener, entries, delivery, fault)
+        elif fate is Verdict.STOP:
+            self._stop_group(listener, entries, fault)
+        else:
             self._again_later(listener, entries, fault)
+
+    async def _set_aside(
+        self, listener: _Listener, entries: Sequence[Entry], delivery: Delivery, fault: Exception
+    ) -> None:
+        try:
+            delivery.tally.set_aside([True], fault)
+        except TooManyDeadLetters as stop:
+            self._stop_group(listener, entries, stop)
             return
         now = self._platform.clock.now()
-        cause = dead_letter_cause(fault, messages[0], group, delivery.attempt, now)
-        trouble = await self._fault_of(consumer.set_aside(delivery, cause))
+        cause = dead_letter_cause(
+            fault, delivery.messages[0], delivery.group, delivery.attempt, now
+        )
+        trouble = await self._fault_of(listener.subscription.consumer.set_aside(delivery, cause))
         if trouble is None:
-            DEAD_LETTERS.labels(topic, group).inc()
+            delivery.tally.done(1)
+            DEAD_LETTERS.labels(listener.topic, delivery.group).inc()
             self._finished(listener, entries, "set_aside")
         else:
             # Nothing is skipped: without its dead letter the message stays, and is tried again.
             self._report(delivery, trouble)
             self._again_later(listener, entries, trouble)
             self._note_trouble(listener, trouble)
+
+    def _stop_group(self, listener: _Listener, entries: Sequence[Entry], fault: Exception) -> None:
+        """Take nothing from the group's queues any more; outboxes keep what it leaves."""
+        group = listener.subscription.group
+        for one in (one for several in self._listeners.values() for one in several):
+            if one.subscription.group == group:
+                one.queue.close()
+        listener.queue.put_back(entries, anyio.current_time())
+        if group not in self._stopped:
+            self._stopped[group] = stop_told(group, listener.topic, fault)
+            CONSUMERS_STOPPED.labels(group).set(1)
+            self._logger.critical("consumer_stopped", group=group, reason=self._stopped[group])
 
     async def _fault_of(self, handling: Awaitable[None]) -> Exception | None:
         try:

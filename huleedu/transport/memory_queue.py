@@ -8,12 +8,17 @@ import anyio
 from huleedu.core.message import Message
 
 
+def nothing() -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A message in a queue, and whom to tell when it is handled."""
+    """A message in a queue, and whom to tell when it is handled, or never will be."""
 
     message: Message
     acknowledge: Callable[[], None]
+    abandon: Callable[[], None] = nothing
     attempt: int = 1
     not_before: float = 0.0
 
@@ -35,15 +40,27 @@ class TopicQueue:
         self._keys_under_way: set[bytes] = set()
         self._messages_under_way = 0
         self._changed = anyio.Event()
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._entries) + self._messages_under_way
 
     async def put(self, entry: Entry) -> None:
         """Add a message behind all others; waits while the queue is full."""
-        while len(self) >= self._messages_max:
+        while len(self) >= self._messages_max and not self._is_closed:
             await self._changed.wait()
-        self._entries.append(entry)
+        if self._is_closed:
+            entry.abandon()
+        else:
+            self._entries.append(entry)
+            self._tell()
+
+    def close(self) -> None:
+        """Hand out nothing any more: what waits and what comes is abandoned."""
+        self._is_closed = True
+        waiting, self._entries = self._entries, []
+        for entry in waiting:
+            entry.abandon()
         self._tell()
 
     async def take(self, batch_max: int) -> Sequence[Entry]:
@@ -64,7 +81,11 @@ class TopicQueue:
 
     def put_back(self, entries: Sequence[Entry], at: float) -> None:
         """Return messages that were not handled to the front, for another attempt at ``at``."""
-        self._entries[:0] = [entry.again(at) for entry in entries]
+        if self._is_closed:
+            for entry in entries:
+                entry.abandon()
+        else:
+            self._entries[:0] = [entry.again(at) for entry in entries]
         self._release(entries)
 
     def _release(self, entries: Sequence[Entry]) -> None:

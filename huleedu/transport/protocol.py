@@ -6,11 +6,12 @@ its progress beside its state makes of it exactly one effect.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from huleedu.core.message import Message
 from huleedu.store.database import Database
+from huleedu.transport.breaker import Tally
 
 
 class Progress(Protocol):
@@ -34,6 +35,8 @@ class Delivery:
     attempt: int
     """1 at first; counts up when the delivery is repeated after a failure."""
     progress: Progress
+    tally: Tally = field(default_factory=Tally)
+    """Asked by who sets messages aside beside others that it handles."""
 
 
 class Consumer(Protocol):
@@ -43,7 +46,8 @@ class Consumer(Protocol):
         """Handle the messages; returning acknowledges all of them.
 
         Raising brings them again: one by one after any failure of several, later and later for
-        what may heal; what is wrong in itself goes to ``set_aside``.
+        what may heal; what is wrong in itself goes to ``set_aside``.  Of a single message,
+        ``TooManyDeadLetters`` stops the group until the process is restarted.
         """
         ...
 

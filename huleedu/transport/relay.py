@@ -25,8 +25,9 @@ from huleedu.transport.outbox_gauges import GAUGE_SECONDS, measure_outbox
 
 T = TypeVar("T")
 
-Accept = Callable[[Message, Callable[[], None]], Awaitable[None]]
-"""Takes a message for every group; calls back when the last one has handled it."""
+Accept = Callable[[Message, Callable[[], None], Callable[[], None]], Awaitable[None]]
+"""Takes a message for every group; calls back when the last one has handled it, or, on the second,
+when one of them will not before a restart."""
 
 SLICE_ROWS = 200
 UNMARKED_ROWS_MAX = 1_000  # of one lane
@@ -103,7 +104,10 @@ class OutboxRelay:
                 for row in await self._next_rows(lane):
                     await lane.unmarked.acquire()
                     lane.cursor = row.id
-                    await self._accept(row.message, partial(self._note_handled, lane, row.id))
+                    handled = partial(self._note_handled, lane, row.id)
+                    # A row that a stopped group leaves keeps no other from being handed over; it
+                    # stays unmarked and comes again after a restart.
+                    await self._accept(row.message, handled, lane.unmarked.release)
             await lane.grew.wait()
 
     async def _next_rows(self, lane: _Lane) -> Sequence[outbox.OutboxRow]:

@@ -17,6 +17,7 @@ from huleedu.core.errors import (
     Rejected,
     StoreUnavailable,
     TooLarge,
+    TooManyDeadLetters,
     Unavailable,
 )
 from huleedu.core.message import Message
@@ -35,13 +36,19 @@ WRONG = [Rejected, MalformedMessage, NotFound, Conflict, TooLarge]
 OURS = [ZeroDivisionError, KeyError, AssertionError, Misconfigured]
 
 
-@pytest.mark.parametrize("kind", [*MAY_HEAL, *WRONG, *OURS])
+@pytest.mark.parametrize("kind", [*MAY_HEAL, *WRONG, *OURS, TooManyDeadLetters])
 @given(st.integers(2, 500), st.integers(1, 10**6))
 def test_several_messages_always_come_again(
     kind: type[Exception], messages: int, attempt: int
 ) -> None:
     """A delivery of several is never put aside: the one at fault is to be found first."""
     assert verdict(kind("x"), messages, attempt) is Verdict.AGAIN_LATER
+
+
+@given(st.integers(1, 10**6))
+def test_one_dead_letter_too_many_stops_the_group(attempt: int) -> None:
+    """It is neither tried again nor set aside, whichever attempt it is."""
+    assert verdict(TooManyDeadLetters("x"), 1, attempt) is Verdict.STOP
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,17 @@ import pytest
 from huleedu.core.errors import BrokerUnavailable, Rejected, StoreUnavailable
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
+from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
+from huleedu.transport.breaker import WINDOW_MESSAGES
+from huleedu.transport.consumer import StoreConsumer
 from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery, Subscription
-from tests.support.consumers import PROCEED, Recorder, effect_migrations
+from huleedu.transport.relay import UNMARKED_ROWS_MAX
+from tests.support.consumers import PROCEED, Recorder, effect_migrations, proceed
 from tests.transport.bus import group, raw, say, until, until_sent
 from tests.transport.conformance import TransportConformance
 
@@ -233,3 +237,26 @@ async def test_a_dead_letter_topic_with_a_listener_is_kept_all_the_same(bus: Mem
 
     assert alarm.handled == [letter]
     assert await bus.dead_letters() == [letter]
+
+
+async def test_a_stopped_group_holds_up_no_other_however_much_it_leaves(bus: MemoryBus) -> None:
+    """More messages than its queue and the relay hold are left by a group that stopped; another
+    group on the same topic hears all of them, and all stay in the outbox for a restart."""
+    sender, store = await bus.store("sender"), await bus.store("module")
+    bus.queue_messages_max = 20
+
+    def apply(db, heard, now):  # type: ignore[no-untyped-def]
+        raise Rejected("against the rule")
+
+    consumer, other = StoreConsumer(store, apply, bus.platform, "module"), Recorder()
+    said = [proceed(bus.platform, f"b{number % 50}") for number in range(UNMARKED_ROWS_MAX + 500)]
+    await say(sender, bus, said)
+    groups = [group("g", consumer), group("other", other)]
+    async with bus.running(groups, [sender, store]):
+        await until(lambda: len(other.handled) == len(said))
+        await until_sent(store)
+    left, _ = await sender.read(outbox.backlog)
+    aside = {letter.event_id for letter in await bus.dead_letters()}
+
+    assert left == len(said) - len(aside)
+    assert len(aside) == WINDOW_MESSAGES - 1

@@ -137,3 +137,43 @@ def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_slept_through(
         return entry.attempt
 
     assert run_virtually(main) == 2
+
+
+def test_a_closed_queue_abandons_what_waits_and_what_comes() -> None:
+    """After a close nothing is handed out; each message that was not handled is abandoned once,
+    whether it waited, was under way and failed, or came later, and no put waits any more; one that
+    was under way and succeeds is acknowledged."""
+
+    async def main() -> tuple[list[bytes], list[bytes]]:
+        queue = TopicQueue(4)
+        acknowledged: list[bytes] = []
+        abandoned: list[bytes] = []
+
+        async def put(key: bytes) -> None:
+            message = Message("t", key, b"")
+            await queue.put(
+                Entry(message, lambda: acknowledged.append(key), lambda: abandoned.append(key))
+            )
+
+        for key in (b"succeeds", b"fails", b"waits", b"waits too"):
+            await put(key)
+        first, second = await queue.take(1), await queue.take(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(put, b"found it full")
+            await anyio.lowlevel.checkpoint()
+            queue.close()
+        queue.done(first)
+        queue.put_back(second, anyio.current_time())
+        for _ in range(9):
+            await put(b"late")
+        with anyio.move_on_after(1000):
+            await queue.take(5)
+            raise AssertionError("a closed queue handed something out")
+        assert len(queue) == 0
+        return acknowledged, abandoned
+
+    acknowledged, abandoned = run_virtually(main)
+
+    assert acknowledged == [b"succeeds"]
+    assert abandoned[:2] == [b"waits", b"waits too"]
+    assert sorted(abandoned[2:]) == sorted([b"fails", b"found it full", *[b"late"] * 9])

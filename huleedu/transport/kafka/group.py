@@ -7,25 +7,46 @@ import anyio
 from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
-from huleedu.core.errors import BrokerUnavailable, StoreUnavailable, Unavailable
+from huleedu.core.errors import (
+    BrokerUnavailable,
+    StoreUnavailable,
+    TooManyDeadLetters,
+    Unavailable,
+)
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Header
-from huleedu.core.metrics import DEAD_LETTERS, HANDLER_SECONDS, TRANSPORT_MESSAGES
+from huleedu.core.metrics import (
+    CONSUMERS_STOPPED,
+    DEAD_LETTERS,
+    HANDLER_SECONDS,
+    TRANSPORT_MESSAGES,
+)
 from huleedu.core.platform import Platform
 from huleedu.store.positions import Superseded
+from huleedu.transport.breaker import DeadLetterBreaker, stop_told
 from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
 from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.placement import Oddity, placement
+from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS, Watchdog
 from huleedu.transport.protocol import Delivery, Subscription
 
 COMMIT_EVERY_SECONDS = 1.0
 
 
 class Group(ABC):
-    """Consumes on behalf of one subscription until cancelled; survives every loss of the broker."""
+    """Consumes on behalf of one subscription until cancelled; survives every loss of the broker.
+
+    When most of the messages would become dead letters it stops until the process is restarted:
+    it keeps its partitions, so that no other member floods the dead letters in its place, and
+    reads nothing from them.
+    """
 
     def __init__(
-        self, membership: Membership, subscription: Subscription, platform: Platform
+        self,
+        membership: Membership,
+        subscription: Subscription,
+        platform: Platform,
+        watchdog_seconds: float = WATCHDOG_SECONDS,
     ) -> None:
         self._membership = membership
         self._subscription = subscription
@@ -34,11 +55,17 @@ class Group(ABC):
         self._to_commit: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
         self._troubles: dict[str, str] = {}
+        self._breaker = DeadLetterBreaker()
+        self._stopped: str | None = None
+        self._watchdog = Watchdog(membership, subscription.group, self._is_busy, watchdog_seconds)
         self._logger = create_service_logger("kafka")
         membership.when_revoked(self._forget)
 
     async def run(self) -> None:
-        """Join, consume, and join again after every loss, with growing pauses."""
+        """Join, consume, and join again after every loss, with growing pauses.
+
+        Raises ``TaskDied``, in a group, when new consumers do not help against a standstill.
+        """
         attempt = 0
         while True:
             try:
@@ -47,10 +74,12 @@ class Group(ABC):
                 self._troubles.pop("broker", None)
                 self._logger.info("consumer_started", group=self._subscription.group)
                 async with anyio.create_task_group() as tasks:
-                    await self._consume(tasks)
+                    tasks.start_soon(self._membership.keep_polled)
+                    tasks.start_soon(self._watchdog.run)
+                    await self._consume_or_stand()
             except* Unavailable as faults:
                 attempt += 1
-                fault = faults.exceptions[0]
+                fault = _first(faults)
                 self._troubles["broker"] = f"{self._subscription.group}: {fault}"
                 self._logger.warning(
                     "consumer_interrupted", group=self._subscription.group, error=str(fault)
@@ -62,7 +91,26 @@ class Group(ABC):
 
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from being handled."""
-        return list(self._troubles.values())
+        stopped = [] if self._stopped is None else [self._stopped]
+        return [*stopped, *self._troubles.values(), *self._watchdog.troubles()]
+
+    async def _consume_or_stand(self) -> None:
+        if self._stopped is None:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    await self._consume(tasks)
+            except* TooManyDeadLetters:
+                self._logger.critical(
+                    "consumer_stopped", group=self._subscription.group, reason=self._stopped
+                )
+        while True:
+            self._membership.pause(*self._membership.assigned)
+            await self._membership.fetch(1)  # of a partition that came meanwhile: left unhandled
+            await self._commit_now_and_then()
+
+    @abstractmethod
+    def _is_busy(self) -> bool:
+        """Return whether nothing is fetched because of what is being handled."""
 
     @abstractmethod
     async def _consume(self, tasks: TaskGroup) -> None:
@@ -130,16 +178,20 @@ class Group(ABC):
         topic = delivery.messages[0].topic
         with HANDLER_SECONDS.labels(topic, delivery.group).time():
             await self._subscription.consumer.handle(delivery)
+        delivery.tally.done(len(delivery.messages))
         self._count(delivery, "handled")
 
     async def _deliver_one(self, delivery: Delivery) -> Exception | None:
         """Handle or set aside a single message; return what it failed of if it must come again.
 
-        Raises ``Superseded``.
+        Raises ``Superseded``, and ``TooManyDeadLetters`` when the group is to stop.
         """
         try:
             await self._deliver(delivery)
         except Superseded:
+            raise
+        except TooManyDeadLetters as fault:
+            self._stop(delivery, fault)
             raise
         except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
             self._report(delivery, fault)
@@ -154,13 +206,23 @@ class Group(ABC):
         now = self._platform.clock.now()
         cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)
         try:
+            delivery.tally.set_aside([True], fault)
             await self._subscription.consumer.set_aside(delivery, cause)
         except (StoreUnavailable, BrokerUnavailable) as trouble:
             self._report(delivery, trouble)
             return trouble
+        except TooManyDeadLetters as stop:
+            self._stop(delivery, stop)
+            raise
+        delivery.tally.done(1)
         DEAD_LETTERS.labels(message.topic, delivery.group).inc()
         self._count(delivery, "set_aside")
         return None
+
+    def _stop(self, delivery: Delivery, fault: TooManyDeadLetters) -> None:
+        self._report(delivery, fault)
+        self._stopped = stop_told(delivery.group, delivery.messages[0].topic, fault)
+        CONSUMERS_STOPPED.labels(delivery.group).set(1)
 
     def _count(self, delivery: Delivery, outcome: str) -> None:
         topic = delivery.messages[0].topic
@@ -214,3 +276,8 @@ def last_offset(records: Sequence[ConsumerRecord]) -> int:
 
 def _name(partition: TopicPartition) -> str:
     return f"{partition.topic}[{partition.partition}]"
+
+
+def _first(faults: BaseExceptionGroup[Unavailable]) -> Unavailable:
+    first = faults.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -26,6 +26,7 @@ SESSION_TIMEOUT_MS = 10_000
 MAX_POLL_INTERVAL_MS = 300_000
 METADATA_MAX_AGE_MS = 10_000
 PARTITION_FETCH_BYTES = 4 * 2**20
+_NO_PARTITION = TopicPartition("", 0)
 
 Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -45,12 +46,16 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         group: str,
         topics: Sequence[str],
         instance_id: str | None,
+        max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS,
     ) -> None:
         self._connection = connection
         self._group = group
         self._topics = topics
         self._instance_id = instance_id
+        self.max_poll_seconds = max_poll_interval_ms / 1000
         self._client: AIOKafkaConsumer | None = None
+        self._fetching_since: float | None = None
+        self._fetched_at = 0.0
         self.handling = anyio.Lock()
         self.assigned: dict[TopicPartition, int] = {}
         self._generation = 0
@@ -76,7 +81,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             isolation_level="read_committed",
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            max_poll_interval_ms=int(self.max_poll_seconds * 1000),
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             **self._connection.client_options(),
         )
@@ -88,6 +93,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             await _closed(client)
             raise BrokerUnavailable(f"group {self._group} cannot join: {error!r}") from error
         self._client = client
+        self._fetched_at = anyio.current_time()
 
     async def leave(self) -> None:
         """Leave the group; a broker that does not answer is not waited for."""
@@ -102,17 +108,47 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         Records of a partition that was taken away or given anew meanwhile are left out.
         """
         before = dict(self.assigned)
+        self._fetching_since = anyio.current_time()
         try:
             records: Records = await self.client.getmany(
                 timeout_ms=FETCH_WAIT_MS, max_records=records_max
             )
         except KafkaError as error:
             raise BrokerUnavailable(f"group {self._group} cannot fetch: {error!r}") from error
+        finally:
+            self._fetching_since = None
+            self._fetched_at = anyio.current_time()
         return {
             partition: several
             for partition, several in records.items()
             if before.get(partition, 0) == self.assigned.get(partition)
         }
+
+    async def keep_polled(self) -> None:
+        """Keep the place in the group while nothing is fetched, however long a handler takes.
+
+        The library gives its partitions away when nobody has asked it for records for
+        ``max_poll_seconds``, and two members then take the message from one another for ever.
+        So it is asked now and then, for those of no partition.  Raises ``BrokerUnavailable``.
+        """
+        while True:
+            await anyio.sleep(self.max_poll_seconds / 4)
+            if self._fetching_since is not None:
+                continue
+            try:
+                with anyio.move_on_after(self.max_poll_seconds / 4):
+                    await self.client.getmany(_NO_PARTITION, timeout_ms=0)
+            except KafkaError as error:
+                raise BrokerUnavailable(f"group {self._group} cannot fetch: {error!r}") from error
+
+    def fetching_seconds(self) -> float:
+        """Return for how long a fetch has been under way that should return after 200 ms."""
+        since = self._fetching_since
+        return 0.0 if since is None else anyio.current_time() - since
+
+    def fetched_seconds_ago(self) -> float:
+        """Return how long ago the last fetch returned."""
+        return anyio.current_time() - self._fetched_at
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Tell the broker where the group stands; of partitions that are still ours.
@@ -150,6 +186,40 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailable(f"the broker does not tell its offsets: {error!r}") from error
         return {tp: (first[tp], following[tp]) for tp in partitions}
+
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        """Return the offset that is read next, of every partition that is not paused; -1: none.
+
+        Raises ``BrokerUnavailable``.
+        """
+        found: dict[TopicPartition, int] = {}
+        for partition in set(self.assigned) - self.client.paused():
+            try:
+                position = -1
+                with anyio.move_on_after(FETCH_WAIT_MS / 1000):  # where it has none, it is awaited
+                    position = await self.client.position(partition)
+            except IllegalStateError:
+                continue  # it was taken away meanwhile
+            except KafkaError as error:
+                raise BrokerUnavailable(f"no position in {partition}: {error!r}") from error
+            found[partition] = position
+        return found
+
+    async def ends(
+        self, partitions: Sequence[TopicPartition], seconds: float
+    ) -> Mapping[TopicPartition, int]:
+        """Return where what may be read ends in each log now; marks of transactions count.
+
+        Without partitions, another one is asked for.  Raises ``BrokerUnavailable`` when the broker
+        does not tell within ``seconds``.
+        """
+        asked = list(partitions) or [TopicPartition(self._topics[0], 0)]
+        try:
+            with anyio.fail_after(seconds):
+                ends: Mapping[TopicPartition, int] = await self.client.end_offsets(asked)
+        except (KafkaError, TimeoutError) as error:
+            raise BrokerUnavailable(f"the broker does not tell its offsets: {error!r}") from error
+        return ends
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Fetch nothing from these partitions that are still ours."""

@@ -12,10 +12,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
 from huleedu.core.platform import Platform
+from huleedu.transport.breaker import Tally
 from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.group import Group
 from huleedu.transport.kafka.membership import Membership, message_of
 from huleedu.transport.kafka.partition_progress import NoProgress
+from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS
 from huleedu.transport.kafka.window import Window
 from huleedu.transport.protocol import Delivery, Subscription
 
@@ -37,9 +39,13 @@ class StatelessGroup(Group):
     """As many single messages at once as the subscription's concurrency allows."""
 
     def __init__(
-        self, membership: Membership, subscription: Subscription, platform: Platform
+        self,
+        membership: Membership,
+        subscription: Subscription,
+        platform: Platform,
+        watchdog_seconds: float = WATCHDOG_SECONDS,
     ) -> None:
-        super().__init__(membership, subscription, platform)
+        super().__init__(membership, subscription, platform, watchdog_seconds)
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._places = anyio.Semaphore(subscription.concurrency)
         self._under_way = 0  # keys whose message is handled or waits for a place
@@ -59,6 +65,9 @@ class StatelessGroup(Group):
                     await self._place_freed.wait()
             self._pause_or_resume()
             await self._commit()
+
+    def _is_busy(self) -> bool:
+        return self._under_way >= self._subscription.concurrency
 
     async def _positions(
         self, partitions: Sequence[TopicPartition]
@@ -114,7 +123,8 @@ class StatelessGroup(Group):
         attempt = 1
         try:
             while self._is_ours(tp, partition):
-                delivery = Delivery(self._subscription.group, [message], attempt, progress)
+                tally = Tally(self._breaker)
+                delivery = Delivery(self._subscription.group, [message], attempt, progress, tally)
                 async with self._places:
                     with anyio.CancelScope(shield=True):
                         fault = await self._deliver_one(delivery)

@@ -12,10 +12,12 @@ from huleedu.core.platform import Platform
 from huleedu.store import positions
 from huleedu.store.database import Database
 from huleedu.store.positions import Superseded
+from huleedu.transport.breaker import Tally
 from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.group import Group, last_offset
 from huleedu.transport.kafka.membership import Membership, Records, message_of
 from huleedu.transport.kafka.partition_progress import PartitionProgress, Step
+from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS
 from huleedu.transport.protocol import Delivery, Subscription
 
 
@@ -28,8 +30,9 @@ class StoredGroup(Group):
         subscription: Subscription,
         database: Database,
         platform: Platform,
+        watchdog_seconds: float = WATCHDOG_SECONDS,
     ) -> None:
-        super().__init__(membership, subscription, platform)
+        super().__init__(membership, subscription, platform, watchdog_seconds)
         self._database = database
         self._seen: dict[TopicPartition, int | None] = {}
 
@@ -43,6 +46,9 @@ class StoredGroup(Group):
                     async with self._membership.handling:
                         await self._handle(records, tasks)
             await self._commit_now_and_then()
+
+    def _is_busy(self) -> bool:
+        return self._membership.handling.locked()
 
     async def _positions(
         self, partitions: Sequence[TopicPartition]
@@ -65,6 +71,7 @@ class StoredGroup(Group):
         placed = {tp: several for tp, several in records.items() if tp in self._placed}
         if not placed:
             return
+        generations = {tp: self._placed[tp] for tp in placed}
         delivery = self._delivery(placed, attempt=1)
         try:
             await self._deliver(delivery)
@@ -75,9 +82,10 @@ class StoredGroup(Group):
             self._report(delivery, fault)
             self._count(delivery, "again_later")
             for partition, several in placed.items():
-                self._membership.pause(partition)
-                generation = self._placed[partition]
-                tasks.start_soon(self._one_by_one, partition, generation, several)
+                # A slow handler may have lost the partition: then whoever has it now goes on.
+                if self._membership.assigned.get(partition) == generations[partition]:
+                    self._membership.pause(partition)
+                    tasks.start_soon(self._one_by_one, partition, generations[partition], several)
         else:
             self._moved(placed)
 
@@ -122,7 +130,8 @@ class StoredGroup(Group):
             for tp, several in records.items()
         }
         progress = PartitionProgress(self._subscription.group, messages, steps)
-        return Delivery(self._subscription.group, messages, attempt, progress)
+        tally = Tally(self._breaker)
+        return Delivery(self._subscription.group, messages, attempt, progress, tally)
 
     def _moved(self, records: Records) -> None:
         for partition, several in records.items():

@@ -1,13 +1,13 @@
 """Kafka as the suite of every transport sees it: fresh topics for each test, stores in a folder."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import anyio
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from huleedu.core.enums import ProcessingEvent
@@ -100,7 +100,10 @@ class KafkaBus:
         return [m for topic in TOPICS for m in await self.read(dead_letter_topic(topic))]
 
     async def read(self, topic: str) -> Sequence[Message]:
-        """Return all that a read_committed reader finds in a topic now."""
+        """Return all that a read_committed reader finds in a topic.
+
+        A transaction whose end is still being noted there, or that is open, is waited for.
+        """
         consumer = AIOKafkaConsumer(
             topic,
             auto_offset_reset="earliest",
@@ -111,13 +114,22 @@ class KafkaBus:
         await consumer.start()
         try:
             found: list[Message] = []
-            ends = await consumer.end_offsets(consumer.assignment())
+            ends = await self._ends(consumer.assignment())
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += [message_of(record) for record in records]
             return found
         finally:
             await consumer.stop()
+
+    async def _ends(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        everything = AIOKafkaConsumer(**self.connection.client_options())
+        await everything.start()
+        try:
+            ends: Mapping[TopicPartition, int] = await everything.end_offsets(list(partitions))
+            return ends
+        finally:
+            await everything.stop()
 
     async def close(self) -> None:
         async with AsyncExitStack() as stack:
