@@ -1,0 +1,65 @@
+"""A handler may take longer than a member may be silent."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from huleedu.transport.protocol import Delivery
+from tests.support.consumers import Recorder, proceed
+from tests.support.eventually import eventually
+from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.transport.bus import group, until
+from tests.transport.kafka.bus import KafkaBus
+from tests.transport.kafka.members import GROUP, Member, publish
+
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow]
+MAX_POLL_INTERVAL_MS = 6_000
+HANDLER_SECONDS = 14.0
+
+
+@pytest.fixture
+async def bus(
+    anyio_backend: str, broker: KafkaBroker | ForeignBroker, tmp_path: Path
+) -> AsyncIterator[KafkaBus]:
+    bus = KafkaBus(broker.bootstrap_servers, tmp_path)
+    await bus.open()
+    yield bus
+    await bus.close()
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+async def test_a_slow_message_is_done_once(bus: KafkaBus, has_store: bool) -> None:
+    """It takes more than twice the time after which a silent member loses its partitions: with
+    two members it is begun once, nothing is rebalanced meanwhile, and its offset is committed."""
+    store = await bus.store("module") if has_store else None
+
+    async def slow(_: Delivery) -> None:
+        await anyio.sleep(HANDLER_SECONDS)
+
+    recorders = [Recorder(slow), Recorder(slow)]
+    members = [
+        Member(bus, group(GROUP, r), store, max_poll_interval_ms=MAX_POLL_INTERVAL_MS)
+        for r in recorders
+    ]
+    memberships = [member.membership for member in members]
+
+    def assigned() -> list[dict[object, int]]:
+        return [dict(membership.assigned) for membership in memberships]
+
+    async with members[0].running(), members[1].running():
+        await until(lambda: sorted(len(one) for one in assigned()) == [1, 2])
+        before = assigned()
+        message = proceed(bus.platform, "b")
+        await publish(bus, [message])
+        await until(lambda: any(r.deliveries for r in recorders))
+        began = anyio.current_time()
+        await eventually(
+            lambda: bus._committed(GROUP, message.topic), lambda at: 1 in at.values(), 30
+        )
+        assert anyio.current_time() - began > HANDLER_SECONDS - 1
+        assert assigned() == before
+
+    assert sum(len(r.deliveries) for r in recorders) == 1
+    assert [m.event_id for r in recorders for m in r.handled] == [message.event_id]
