@@ -27,7 +27,7 @@ from huleedu.cli.options import (
 )
 from huleedu.cli.output import print_json, print_json_bytes, print_table, tell
 from huleedu.cli.progress import Steps, steps
-from huleedu.cli.running import run_to_end
+from huleedu.cli.signals import run_to_end
 from huleedu.cli.submission import Sent, new_essay_ids, send
 from huleedu.cli.watching import watch as watch_batch
 from huleedu.core.ids import RandomIds

@@ -36,7 +36,7 @@ from huleedu.cli.options import (
 )
 from huleedu.cli.output import print_json, tell
 from huleedu.cli.progress import Steps, steps
-from huleedu.cli.running import run_to_end
+from huleedu.cli.signals import run_to_end
 from huleedu.cli.submission import Assignment, Submission
 from huleedu.cli.submission import submit as submit_class
 from huleedu.cli.watching import watch as watch_batch

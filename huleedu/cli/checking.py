@@ -14,7 +14,7 @@ from huleedu.cli.client import ServerClient
 from huleedu.cli.corrected import Corrected, read_archive
 from huleedu.cli.inputs import EssayFile
 from huleedu.cli.progress import Steps
-from huleedu.cli.running import run_to_end
+from huleedu.cli.signals import run_to_end
 from huleedu.cli.submission import Assignment, Submission, submit
 from huleedu.cli.watching import poll
 from huleedu.core.enums import Language

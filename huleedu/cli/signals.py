@@ -1,13 +1,16 @@
-"""Running a server until a signal says to stop."""
+"""Running a command on an event loop until it ends or a signal says to stop."""
 
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 
 from huleedu.cli.output import tell_on_terminal
 from huleedu.core.background import BackgroundTasks
+
+T = TypeVar("T")
 
 
 def run_until_signalled(serve: Callable[[anyio.Event], Awaitable[None]]) -> None:
@@ -17,22 +20,48 @@ def run_until_signalled(serve: Callable[[anyio.Event], Awaitable[None]]) -> None
     process at once.
     """
 
+    def finish(stop: anyio.Event) -> None:
+        tell_on_terminal("Finishing the work in hand. Ctrl-C again ends it at once.")
+        stop.set()
+
     async def guarded() -> None:
         stop = anyio.Event()
         async with BackgroundTasks(on_death=stop.set) as tasks:
-            tasks.start("signals", lambda: _stop_on_signal(stop))
+            tasks.start("signals", lambda: _at_signal(lambda: finish(stop)))
             await serve(stop)
 
     anyio.run(guarded, backend_options={"use_uvloop": True})
 
 
-async def _stop_on_signal(stop: anyio.Event) -> None:
+def run_to_end(work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` on an event loop of its own; Ctrl-C and SIGTERM cancel it.
+
+    What it holds is given back, then ``KeyboardInterrupt`` is raised, for SIGTERM too.  (The event
+    loop's own handler of Ctrl-C would tear through what is shielded from cancellation.)
+    """
+    results: list[T] = []
+
+    async def guarded() -> None:
+        with anyio.CancelScope() as working:
+            async with BackgroundTasks() as tasks:
+                tasks.start("signals", lambda: _at_signal(working.cancel))
+                results.append(await work())
+
+    anyio.run(guarded)
+    if not results:
+        raise KeyboardInterrupt
+    return results[0]
+
+
+async def _at_signal(act: Callable[[], None]) -> None:
+    """Act at the first SIGTERM or Ctrl-C; a Ctrl-C after it ends the process at once."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        is_first = True
         async for number in signals:
-            if stop.is_set() and number == signal.SIGINT:
+            if is_first:
+                is_first = False
+                act()
+            elif number == signal.SIGINT:
                 # Nothing said is lost: what counts is on disk, and the locks go with the process.
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.kill(os.getpid(), signal.SIGINT)
-            if not stop.is_set():
-                tell_on_terminal("Finishing the work in hand. Ctrl-C again ends it at once.")
-            stop.set()

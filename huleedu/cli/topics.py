@@ -8,7 +8,7 @@ import typer
 from huleedu.cli import configuration
 from huleedu.cli.options import JsonOption
 from huleedu.cli.output import print_json, print_table, print_text, tell
-from huleedu.cli.running import run_to_end
+from huleedu.cli.signals import run_to_end
 from huleedu.core.clock import SystemClock
 from huleedu.core.logging import configure_logging
 from huleedu.core.settings import Settings

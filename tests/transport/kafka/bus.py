@@ -81,9 +81,20 @@ class KafkaBus:
 
     async def until_handled(self, sender: Database) -> None:
         await until_sent(sender)
+        said = dict(
+            await sender.read(
+                lambda db: db.execute(
+                    "SELECT topic, count(*) FROM outbox GROUP BY topic"
+                ).fetchall()
+            )
+        )
         for subscription in self._groups:
             for topic in subscription.topics:
-                last = {m.partition: m.offset for m in await self.read(topic)}
+                # A transaction shows to readers a moment after its commit was answered.
+                heard = await eventually(
+                    partial(self.read, topic), partial(_has, said.get(topic, 0))
+                )
+                last = {m.partition: m.offset for m in heard}
                 committed = partial(self._committed, subscription.group, topic)
                 await eventually(committed, partial(_is_past, last))
 
@@ -149,3 +160,7 @@ def _is_past(last: Mapping[int | None, int | None], committed: Mapping[int, int]
         partition is None or offset is None or committed.get(partition, 0) > offset
         for partition, offset in last.items()
     )
+
+
+def _has(count: int, messages: Sequence[Message]) -> bool:
+    return len(messages) >= count
