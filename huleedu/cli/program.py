@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from huleedu import __version__
-from huleedu.cli import batch, check, config, contract, serve, topics
+from huleedu.cli import batch, check, config, contract, dlq, serve, topics
 from huleedu.cli.failures import Edge
 from huleedu.cli.output import print_text
 
@@ -22,6 +22,7 @@ program.add_typer(serve.group, name="serve")
 program.command("check")(check.check)
 program.add_typer(batch.group, name="batch")
 program.add_typer(topics.group, name="topics")
+program.add_typer(dlq.group, name="dlq")
 program.add_typer(contract.group, name="contract")
 program.add_typer(config.group, name="config")
 

@@ -11,11 +11,11 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from huleedu.core.envelope import decode
 from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Message
 from huleedu.core.topics import DEAD_LETTER_SUFFIX, TOPICS
 from huleedu.transport import replays
-from huleedu.transport.consumer import hear
 
 SLICE_LETTERS = 100
 SLICE_BYTES = 4 * 2**20
@@ -50,11 +50,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         known = {topic.name: topic.key for topic in TOPICS.values()}
         if self.topic not in known:
             return None
-        origin = Message(self.topic, self.message.key, self.message.value)
         try:
-            return hear(origin).batch_id
+            named = decode(self.topic, self.message.value).data.batch_id
         except MalformedMessage:
-            return _text(origin.key) if known[self.topic] == "batch_id" else None
+            named = None
+        return named or (_text(self.message.key) if known[self.topic] == "batch_id" else None)
 
     def cause(self, name: str) -> str | None:
         """Return a header that tells the cause: ``error-class``, ``attempts``…"""
@@ -146,7 +146,7 @@ async def survey(
 ) -> Survey:
     """Return what is meant, at most ``limit`` of them, and which of it ``refusal`` refuses."""
     found = Survey()
-    async with aclosing(_upto(box.letters(wanted), limit)) as letters:
+    async with aclosing(upto(box.letters(wanted), limit)) as letters:
         async for letter in letters:
             why = refusal(letter)
             if why is not None:
@@ -171,7 +171,7 @@ async def settle(
     done = 0
     held: list[DeadLetter] = []
     limit = len(wanted.ids or ())
-    async with aclosing(_upto(box.letters(wanted), limit)) as letters:
+    async with aclosing(upto(box.letters(wanted), limit)) as letters:
         async for letter in letters:
             held.append(letter)
             size = sum(len(one.message.value) for one in held)
@@ -200,7 +200,8 @@ def refusal_of(groups: Collection[str] | None) -> Callable[[DeadLetter], str | N
     return why_not
 
 
-async def _upto(letters: AsyncGenerator[DeadLetter], limit: int) -> AsyncGenerator[DeadLetter]:
+async def upto(letters: AsyncGenerator[DeadLetter], limit: int) -> AsyncGenerator[DeadLetter]:
+    """Return the first ``limit`` of these, and close what they come from."""
     count = 0
     async with aclosing(letters) as source:
         if limit:
