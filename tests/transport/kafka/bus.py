@@ -81,20 +81,9 @@ class KafkaBus:
 
     async def until_handled(self, sender: Database) -> None:
         await until_sent(sender)
-        said = dict(
-            await sender.read(
-                lambda db: db.execute(
-                    "SELECT topic, count(*) FROM outbox GROUP BY topic"
-                ).fetchall()
-            )
-        )
         for subscription in self._groups:
             for topic in subscription.topics:
-                # A transaction shows to readers a moment after its commit was answered.
-                heard = await eventually(
-                    partial(self.read, topic), partial(_has, said.get(topic, 0))
-                )
-                last = {m.partition: m.offset for m in heard}
+                last = {m.partition: m.offset for m in await self.read(topic)}
                 committed = partial(self._committed, subscription.group, topic)
                 await eventually(committed, partial(_is_past, last))
 
@@ -113,8 +102,17 @@ class KafkaBus:
     async def read(self, topic: str) -> Sequence[Message]:
         """Return all that a read_committed reader finds in a topic.
 
-        A transaction whose end is still being noted there, or that is open, is waited for.
+        A transaction shows a moment after its commit was answered, so that every row which an
+        outbox of ours marked as sent is waited for.
         """
+        count = "SELECT count(*) FROM outbox WHERE topic = ? AND sent_at IS NOT NULL"
+        sent = 0
+        for store in self._stores.values():
+            ((rows,),) = await store.read(lambda db: db.execute(count, (topic,)).fetchall())
+            sent += rows
+        return await eventually(partial(self._read_now, topic), partial(_has, sent))
+
+    async def _read_now(self, topic: str) -> Sequence[Message]:
         consumer = AIOKafkaConsumer(
             topic,
             auto_offset_reset="earliest",
