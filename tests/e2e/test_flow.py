@@ -170,6 +170,7 @@ async def test_an_undecodable_event_and_one_of_an_unknown_version_go_aside_alone
     assert await eventually(letters, lambda kept: len(kept) >= len(expected)) == expected
 
 
+@pytest.mark.slow
 async def test_a_restart_goes_on_where_the_last_run_ended(tmp_path: Path) -> None:
     """A class whose last file came before the stop is checked after it."""
     async with school(tmp_path) as before:

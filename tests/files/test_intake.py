@@ -94,6 +94,7 @@ def test_uploads_at_once_never_share_a_slot(uploads: list[list[File]]) -> None:
     anyio.run(scenario)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(named, min_size=1, max_size=4), min_size=1, max_size=5))
 def test_replacements_at_once_are_each_said_once(uploads: list[list[File]]) -> None:
@@ -181,6 +182,7 @@ async def test_an_upload_cancelled_before_its_transaction_leaves_nothing_half_do
         assert await here.said_texts() == [("e1", "A"), ("e2", "B")]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 120), max_size=4))
 def test_an_upload_cancelled_at_any_moment_is_all_or_nothing(moments: list[int]) -> None:

@@ -245,6 +245,7 @@ def test_mammoth_agrees_on_a_document_with_everything_usual() -> None:
     assert text_of(content).split() == words_by_mammoth(content)
 
 
+@pytest.mark.slow
 def test_mammoth_agrees_on_every_example() -> None:
     """But for white space: mammoth joins two words that only a line break parts."""
     assert EXAMPLES

@@ -19,7 +19,7 @@ from huleedu.spellcheck.model import CheckedText
 from huleedu.spellcheck.pool import CheckerPool
 from huleedu.spellcheck.worker import GRACE_SECONDS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ENGLISH = Language.ENGLISH
 # Words that are all different and all unknown: seconds of work.

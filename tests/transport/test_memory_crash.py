@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 import anyio
+import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,7 @@ class Program:
         await eventually(waiting, lambda count: count == 0, seconds=600)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(lives, max_size=6), st.integers(0, 2**32))
 def test_every_event_has_one_effect_whatever_dies_when(plan: list[Life], seed: int) -> None:
