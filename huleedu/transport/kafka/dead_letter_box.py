@@ -99,11 +99,14 @@ class KafkaDeadLetterBox:
         partitions = await self._partitions(wanted)
         if not partitions:
             return
-        async with self._reader(partitions) as reader:
-            settled = await self._settlements.read(partitions)
+        async with self._reader() as reader:
+            noted = await self._settlements.read(partitions)
+            # After what is noted, and before anything is fetched, which would hold it up.
             limits = await logs(reader, partitions)
+            settled = {tp: noted[tp].within(log) for tp, log in limits.items()}
+            reader.assign(partitions)
             expected = {
-                tp: log.start if wanted.settled_too else max(log.start, settled[tp].start)
+                tp: log.start if wanted.settled_too else settled[tp].start
                 for tp, log in limits.items()
             }
             for tp, offset in expected.items():
@@ -141,7 +144,7 @@ class KafkaDeadLetterBox:
         partitions = list({one.partition for one in recorded})
         if not partitions:
             return [], {}
-        kept = await self._settlements.read(partitions)
+        kept = await self._settlements.within_logs(partitions)
         mine = [
             one
             for one in recorded
@@ -175,7 +178,7 @@ class KafkaDeadLetterBox:
         return [tp for tp in partitions if f"{tp.topic}/{tp.partition}" in named]
 
     @asynccontextmanager
-    async def _reader(self, partitions: list[TopicPartition]) -> AsyncGenerator[AIOKafkaConsumer]:
+    async def _reader(self) -> AsyncGenerator[AIOKafkaConsumer]:
         reader = AIOKafkaConsumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -185,7 +188,6 @@ class KafkaDeadLetterBox:
         try:
             with within(CALL_SECONDS, "connecting"):
                 await reader.start()
-            reader.assign(partitions)
             yield reader
         finally:
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True):

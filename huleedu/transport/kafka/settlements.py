@@ -63,7 +63,7 @@ class Settlements:
     async def read(
         self, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, SettledOffsets]:
-        """Return what is settled in each, of what its log has; nothing where nothing is noted.
+        """Return what was noted as settled in each; nothing where nothing was.
 
         Raises ``BrokerUnavailable``, and ``Misconfigured`` for offsets that are not ours.
         """
@@ -84,14 +84,19 @@ class Settlements:
             if self._clock.monotonic() > deadline:
                 raise trouble
             await self._clock.sleep(_ASK_AGAIN_SECONDS)
-        # After the offsets: a log only grows, unless its topic was made anew.
-        limits = await logs(self._consumer, partitions)
         return {
-            partition: SettledOffsets.from_text(max(0, at.offset), at.metadata).within(
-                limits[partition]
-            )
+            partition: SettledOffsets.from_text(max(0, at.offset), at.metadata)
             for partition, at in told.items()
         }
+
+    async def within_logs(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, SettledOffsets]:
+        """Return the same, of what the logs have.  Raises as :meth:`read`."""
+        noted = await self.read(partitions)
+        # After what is noted: a log only grows, unless its topic was made anew.
+        limits = await logs(self._consumer, partitions)
+        return {tp: one.within(limits[tp]) for tp, one in noted.items()}
 
     async def write(self, settled: Mapping[TopicPartition, SettledOffsets]) -> None:
         """Note what is settled.  Raises ``Conflict``, ``BrokerUnavailable`` (outcome unknown)."""

@@ -183,7 +183,7 @@ async def test_what_is_settled_here_and_there_is_remembered(
         administration(bus.connection) as admin,
         Settlements.opened(bus.connection, admin, bus.platform.clock) as settlements,
     ):
-        kept = await settlements.read(partitions)
+        kept = await settlements.within_logs(partitions)
     assert {one.ranges for one in kept.values()} == {()}
 
 
