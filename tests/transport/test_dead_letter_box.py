@@ -27,6 +27,7 @@ from huleedu.transport.dead_letters import (
     dead_letter_migrations,
     purge_settled,
 )
+from huleedu.transport.failures import dead_letter, dead_letter_cause
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.stored_dead_letter_box import StoredDeadLetterBox
 from tests.support.consumers import (
@@ -323,6 +324,26 @@ async def test_many_are_read_page_by_page(program: Program) -> None:
     assert found.ids == [str(number) for number in range(1, 231)]
     assert await settle(program.box, wanted, program.box.discard, told.append) == 230
     assert told == [100, 200, 230]
+
+
+async def test_a_thousand_replayed_twice_count_once(program: Program) -> None:
+    """A thousand dead letters replayed, and all replayed once more, have one effect each, in the
+    group that had set them aside and in no other."""
+    messages = [proceed(program.platform, f"b{number}") for number in range(1_000)]
+    fault, now = Rejected("against the rule"), program.platform.clock.now()
+    said = [dead_letter(m, dead_letter_cause(fault, m, "g", 1, now)) for m in messages]
+    told: list[int] = []
+    async with program.running():
+        await program.say(said)
+        await program.settled_down()
+        found = await survey(program.box, EVERYTHING, refusal_of({"g"}), 2_000)
+        wanted = Wanted(ids=frozenset(found.ids), settled_too=True)
+        for _ in range(2):
+            assert await settle(program.box, wanted, program.box.replay, told.append) == 1_000
+            await program.settled_down()
+
+    assert await program.effects("g") == sorted(m.key.decode() for m in messages)
+    assert await program.effects("h") == []
 
 
 async def test_what_waits_is_never_purged(program: Program) -> None:
