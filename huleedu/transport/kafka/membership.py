@@ -249,8 +249,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 def message_of(record: ConsumerRecord) -> Message:
-    """Return a record as a message; a null value or key becomes empty bytes, which no event is."""
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    """Return a record as a message; what is null becomes empty, which no event is."""
+    headers = {name: (text or b"").decode(errors="replace") for name, text in record.headers}
     return Message(
         record.topic,
         record.key or b"",

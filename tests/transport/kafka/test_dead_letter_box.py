@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from huleedu.core.errors import Conflict, NotFound, Rejected
 from huleedu.core.message import Message
@@ -233,3 +233,22 @@ async def test_nothing_is_published_that_could_not_be_noted(
 
     assert await bus.read(PROCEED) == []
     assert await settle(box, wanted, box.replay, told.append) == told[-1] == 6  # in one piece
+
+
+async def test_what_others_put_there_is_found_too(bus: KafkaBus, box: KafkaDeadLetterBox) -> None:
+    """A record without key, cause or a single byte, and with a header that is null, is one like
+    any other."""
+    producer = AIOKafkaProducer(**bus.connection.client_options())
+    await producer.start()
+    try:
+        headers = [("owner", None), ("dead-letter-attempts", b"\xff")]
+        await producer.send_and_wait(f"{PROCEED}.dlq", b"", partition=0, headers=headers)
+    finally:
+        await producer.stop()
+    (found,) = await letters_of(box)
+
+    assert (found.message.key, found.message.value, found.group) == (b"", b"", None)
+    assert found.message.headers["owner"] == ""
+    assert await box.replay([found]) == 1
+    (again,) = await bus.read(PROCEED)
+    assert (again.value, again.headers["dead-letter-attempts"]) == (b"", "0")
