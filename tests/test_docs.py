@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "examples/README.md")
-_COMMAND = re.compile(r"huleedu ((?:serve|check|batch|contract|config)(?: [a-z][a-z-]+)?)")
+_COMMAND = re.compile(
+    r"huleedu ((?:serve|check|batch|contract|config|topics|dlq)(?: [a-z][a-z-]+)?)"
+)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 _PATH = re.compile(
     r"`((?:huleedu|tests|config|examples|core|els|files|store|transport|web)/[^`…{<*]*)`"

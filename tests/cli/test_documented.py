@@ -9,6 +9,12 @@ from typer.main import get_command
 from huleedu.cli.program import program
 
 EXPECTED = {
+    "dlq list",
+    "dlq show",
+    "dlq replay",
+    "dlq discard",
+    "topics bootstrap",
+    "topics list",
     "serve all-in-one",
     "check",
     "batch register",
