@@ -7,7 +7,7 @@ import anyio
 from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
-from huleedu.core.errors import StoreUnavailable
+from huleedu.core.errors import Unavailable
 from huleedu.core.platform import Platform
 from huleedu.store import positions
 from huleedu.store.database import Database
@@ -93,33 +93,39 @@ class StoredGroup(Group):
         self, partition: TopicPartition, generation: int, records: Sequence[ConsumerRecord]
     ) -> None:
         """Handle a paused partition's messages singly, each until it is handled or set aside."""
-        for record in records:
-            attempt = 2  # the first was in company
-            while True:
-                fault = None
-                with anyio.CancelScope(shield=True):
-                    async with self._membership.handling:
-                        if self._membership.assigned.get(partition) != generation:
-                            return
-                        try:
-                            single = {partition: [record]}
-                            fault = await self._deliver_one(self._delivery(single, attempt))
-                        except Superseded:
-                            self._place_again([partition])
-                            self._membership.resume(partition)
-                            return
-                        if fault is None:
-                            self._moved(single)
-                if fault is None:
-                    break
-                self._note_trouble(partition, fault)
-                await anyio.sleep(pause_seconds(attempt - 1, self._platform.random))
-                attempt += 1
-        self._troubles.pop(_retrying(partition), None)
-        self._membership.resume(partition)
+        try:
+            for record in records:
+                if not await self._one(partition, generation, record):
+                    return
+            self._membership.resume(partition)
+        except Superseded:
+            self._place_again([partition])
+            self._membership.resume(partition)
+        finally:
+            self._troubles.pop(_retrying(partition), None)
+
+    async def _one(
+        self, partition: TopicPartition, generation: int, record: ConsumerRecord
+    ) -> bool:
+        """Return once the message is handled or set aside; False when it is no longer ours."""
+        attempt = 2  # the first was in company
+        single = {partition: [record]}
+        while True:
+            with anyio.CancelScope(shield=True):
+                async with self._membership.handling:
+                    if self._membership.assigned.get(partition) != generation:
+                        return False
+                    fault = await self._deliver_one(self._delivery(single, attempt))
+                    if fault is None:
+                        self._moved(single)
+            if fault is None:
+                return True
+            self._note_trouble(partition, fault)
+            await anyio.sleep(pause_seconds(attempt - 1, self._platform.random))
+            attempt += 1
 
     def _note_trouble(self, partition: TopicPartition, fault: Exception) -> None:
-        if isinstance(fault, StoreUnavailable):
+        if isinstance(fault, Unavailable):
             where = f"{partition.topic}[{partition.partition}]"
             self._troubles[_retrying(partition)] = f"{self._subscription.group} on {where}: {fault}"
 

@@ -19,6 +19,7 @@ _LOOKS = 5  # in that time
 _TOLD_AFTER = 0.5  # of that time
 _SILENT = 3  # times that time: a rebalance may take 30 s
 _UNANSWERED = 4
+_ANSWER_SECONDS = 3.0  # the answer waits behind that to a fetch, which may take 0.5 s
 
 
 class ConsumerStalled(Unavailable):
@@ -84,7 +85,7 @@ class Watchdog:
         now = anyio.current_time()
         try:
             positions = await self._membership.positions()
-            ends = await self._membership.ends(list(positions), self._seconds / _LOOKS)
+            ends = await self._membership.ends(list(positions), _ANSWER_SECONDS)
         except BrokerUnavailable as fault:
             self._unanswered(now, fault)
             return

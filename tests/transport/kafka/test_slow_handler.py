@@ -1,11 +1,13 @@
 """A handler may take longer than a member may be silent."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
+from huleedu.core.errors import PeerUnavailable
 from huleedu.transport.protocol import Delivery
 from tests.support.consumers import Recorder, proceed
 from tests.support.eventually import eventually
@@ -63,3 +65,56 @@ async def test_a_slow_message_is_done_once(bus: KafkaBus, has_store: bool) -> No
 
     assert sum(len(r.deliveries) for r in recorders) == 1
     assert [m.event_id for r in recorders for m in r.handled] == [message.event_id]
+
+
+async def test_a_slow_message_that_fails_is_done_by_who_has_it_then(bus: KafkaBus) -> None:
+    """A second member comes while the first is slow, which loses its partitions, and then fails:
+    the first lives on, and the message is handled once, by one of them."""
+    store = await bus.store("module")
+    fail, live = anyio.Event(), anyio.Event()
+
+    async def fails_once(_: Delivery) -> None:
+        if not fail.is_set():
+            await fail.wait()
+            raise PeerUnavailable("after all that time")
+        await live.wait()
+
+    recorders = [Recorder(fails_once), Recorder(fails_once)]
+    members = [Member(bus, group(GROUP, recorder), store) for recorder in recorders]
+    async with members[0].running():
+        message = proceed(bus.platform, "b")
+        await publish(bus, [message])
+        await until(lambda: bool(recorders[0].deliveries))
+        before = dict(members[0].membership.assigned)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(members[1].group.run)
+            await until(lambda: members[0].membership.assigned != before)
+            fail.set()
+            live.set()
+            await until(lambda: any(r.handled for r in recorders))
+            committed = partial(bus._committed, GROUP, message.topic)
+            await eventually(committed, lambda at: 1 in at.values())
+            tasks.cancel_scope.cancel()
+
+    assert [m.event_id for r in recorders for m in r.handled] == [message.event_id]
+
+
+async def test_trouble_goes_with_the_partition(bus: KafkaBus) -> None:
+    """What a member tells of a partition that it retries is no longer told once it has lost it."""
+    store, healed = await bus.store("module"), anyio.Event()
+
+    async def in_trouble(_: Delivery) -> None:
+        if not healed.is_set():
+            raise PeerUnavailable("away")
+
+    recorders = [Recorder(in_trouble), Recorder()]
+    first, second = (Member(bus, group(GROUP, recorder), store) for recorder in recorders)
+    messages = [proceed(bus.platform, f"b{n}") for n in range(20)]
+    async with first.running():
+        await publish(bus, messages)
+        await until(lambda: len(first.group.troubles()) == 3)
+        async with second.running():
+            await until(lambda: bool(recorders[1].handled))
+            healed.set()
+            await until(lambda: sum(len(r.handled) for r in recorders) == len(messages))
+            await until(lambda: not first.group.troubles())

@@ -123,7 +123,8 @@ async def test_a_consumer_that_no_restart_helps_ends_its_task(bus: KafkaBus) -> 
     assert await _effects(bus) == []
 
 
-async def test_a_slow_message_is_no_standstill(bus: KafkaBus) -> None:
+@pytest.mark.parametrize("has_store", [True, False])
+async def test_a_slow_message_is_no_standstill(bus: KafkaBus, has_store: bool) -> None:
     """While a message is being handled or waits for its next attempt, others may wait behind it
     for as long as it takes."""
     healed, before = anyio.Event(), _restarts()
@@ -132,7 +133,8 @@ async def test_a_slow_message_is_no_standstill(bus: KafkaBus) -> None:
         await healed.wait()
 
     recorder = Recorder(slow)
-    member = Member(bus, group(GROUP, recorder), None, QUICK_SECONDS / 2)
+    store = await bus.store("module") if has_store else None
+    member = Member(bus, group(GROUP, recorder), store, QUICK_SECONDS / 2)
     async with member.running():
         await publish(bus, [raw("a", n) for n in range(2)])
         await until(lambda: bool(recorder.deliveries))
