@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format broker crash-embedded requirements clean
+.PHONY: help setup run test test-fast lint format broker crash crash-embedded requirements clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ broker: setup ## fetch Apache Kafka, once, into the user's cache: the tests star
 format: setup ## let ruff put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+crash: setup broker ## 200 submissions over a broker, a random role killed in each (RUNS=200 SEED=…)
+	$(BIN)/python -m tests.crash.kafka --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 
 crash-embedded: setup ## 50 submissions under kill -9 with restarts (RUNS=50 SEED=…)
 	$(BIN)/python -m tests.crash.embedded --runs $(or $(RUNS),50) $(if $(SEED),--seed $(SEED))

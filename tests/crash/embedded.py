@@ -12,102 +12,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-import httpx
-
-from tests.crash.process import HuleeduProcess, essays_in
+from tests.crash.process import HuleeduProcess
+from tests.crash.submission import Tally, submission_of
 from tests.crash.verdict import faults
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-CLASSES = (("ENG5", EXAMPLES / "eng5"), ("SV1", EXAMPLES / "sv1"))
-SUBMISSION_SECONDS_MAX = 120.0
-OVER = {"completed_successfully", "completed_with_failures", "failed_critically"}
-
-
-@dataclass
-class Submission:
-    """One class on its way, resumed by its client after every cut connection."""
-
-    server: HuleeduProcess
-    course: str
-    folder: Path
-    key: str
-    batch_id: str | None = None
-    status: str = "not registered"
-    error: str | None = None
-    deadline: float = field(default_factory=lambda: time.monotonic() + SUBMISSION_SECONDS_MAX)
-
-    @property
-    def is_over(self) -> bool:
-        return self.status in OVER
-
-    def run(self) -> None:
-        """Register, upload and watch until the batch has ended."""
-        while not self.is_over and self.error is None:
-            if time.monotonic() > self.deadline:
-                self.error = f"still {self.status!r} after {SUBMISSION_SECONDS_MAX:g} s"
-                return
-            try:
-                with httpx.Client(base_url=self.server.url, timeout=10) as client:
-                    self._go_on(client)
-            except httpx.TransportError:
-                time.sleep(0.02)
-
-    def _go_on(self, client: httpx.Client) -> None:
-        essays = essays_in(self.folder)
-        answer = client.post(
-            "/v1/batches/register",
-            headers={"Idempotency-Key": self.key},
-            json={
-                "expected_essay_count": len(essays),
-                "essay_ids": [f"essay-{number:02}" for number in range(1, len(essays) + 1)],
-                "course_code": self.course,
-                "class_designation": "9A",
-                "essay_instructions": "Write.",
-            },
-        )
-        if answer.status_code in (409, 503):
-            time.sleep(0.05)
-            return
-        if self._refused(answer, 202):
-            return
-        self.batch_id = answer.json()["batch_id"]
-        parts = [("files", (path.name, path.read_bytes())) for path in essays]
-        answer = client.post("/v1/files/batch", data={"batch_id": self.batch_id}, files=parts)
-        if answer.status_code in (404, 503):
-            return
-        if self._refused(answer, 202):
-            return
-        while not self.is_over and time.monotonic() < self.deadline:
-            answer = client.get(f"/v1/batches/{self.batch_id}")
-            if self._refused(answer, 200):
-                return
-            self.status = answer.json()["status"]
-            time.sleep(0.02)
-
-    def _refused(self, answer: httpx.Response, expected: int) -> bool:
-        if answer.status_code != expected:
-            self.error = f"{answer.request.url}: {answer.status_code} {answer.text[:300]}"
-        return self.error is not None
-
-
-@dataclass
-class Tally:
-    """What happened in all."""
-
-    batches: dict[str, int] = field(default_factory=dict)
-    kills: int = 0
-    kills_on_unfinished_work: int = 0
-    broken: list[str] = field(default_factory=list)
 
 
 def submit(server: HuleeduProcess, run: int, kill_after: float | None, tally: Tally) -> float:
     """Send one class, kill the server once after ``kill_after`` seconds; return the duration."""
-    course, folder = CLASSES[run % len(CLASSES)]
-    submission = Submission(server, course, folder, key=f"run-{run}-{time.time_ns()}")
+    submission = submission_of(run, lambda _module: server.url)
     client = threading.Thread(target=submission.run)
     started = time.monotonic()
     client.start()
@@ -118,12 +33,7 @@ def submit(server: HuleeduProcess, run: int, kill_after: float | None, tally: Ta
         server.kill()
         server.start()
     client.join()
-    if submission.error is not None or submission.batch_id is None:
-        tally.broken.append(f"run {run}: {submission.error}")
-    else:
-        tally.batches[submission.batch_id] = len(essays_in(folder))
-        if submission.status != "completed_successfully":
-            tally.broken.append(f"run {run}: batch {submission.batch_id} {submission.status}")
+    tally.add(run, submission)
     return time.monotonic() - started
 
 
@@ -142,8 +52,8 @@ def crash_runs(runs: int, seed: int, directory: Path) -> Tally:
         print(f"run {run + 1}/{runs}: killed after {moment:.3f} s ({hit})", flush=True)  # noqa: T201
     code = server.stop()
     if code != 0:
-        tally.broken.append(f"the last process ended with {code}")
-    tally.broken += faults(directory / "data", tally.batches)
+        tally.faults.append(f"the last process ended with {code}")
+    tally.faults += faults(directory / "data", tally.batches)
     return tally
 
 

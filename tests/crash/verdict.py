@@ -11,12 +11,16 @@ OUTBOXES = ("bos", "els", "files", "results")
 
 
 def faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
-    """Return every broken promise, in words; ``batches`` maps batch id → number of essays."""
-    return [
-        *_events_said_twice(data_dir),
-        *_effects(data_dir, batches),
-        *_left_over(data_dir),
-    ]
+    """Return every broken promise of a whole program in one process, in words.
+
+    ``batches`` maps batch id → number of essays.
+    """
+    return [*store_faults(data_dir, batches), *_dead_letters(data_dir)]
+
+
+def store_faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
+    """Return every broken promise that the modules' own stores tell, whatever carries messages."""
+    return [*_events_said_twice(data_dir), *_effects(data_dir, batches), *_unsent(data_dir)]
 
 
 def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
@@ -63,7 +67,7 @@ def _effects(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
     return faults
 
 
-def _left_over(data_dir: Path) -> Sequence[str]:
+def _unsent(data_dir: Path) -> Sequence[str]:
     faults = []
     for module in OUTBOXES:
         ((unsent,),) = _rows(
@@ -71,7 +75,9 @@ def _left_over(data_dir: Path) -> Sequence[str]:
         )
         if unsent:
             faults.append(f"the outbox of {module} still holds {unsent} rows")
-    ((letters,),) = _rows(data_dir / "dead_letters.db", "SELECT count(*) FROM dead_letter")
-    if letters:
-        faults.append(f"{letters} dead letters, though every message was valid")
     return faults
+
+
+def _dead_letters(data_dir: Path) -> Sequence[str]:
+    ((letters,),) = _rows(data_dir / "dead_letters.db", "SELECT count(*) FROM dead_letter")
+    return [f"{letters} dead letters, though every message was valid"] if letters else []

@@ -10,8 +10,8 @@ import httpx
 
 from huleedu.app import Running, all_in_one
 from huleedu.core.settings import Settings
-from tests.crash.embedded import OVER
 from tests.crash.process import essays_in
+from tests.crash.submission import OVER
 from tests.support.eventually import eventually
 
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.crash.embedded import OVER
 from tests.crash.process import essays_in
+from tests.crash.submission import OVER
 from tests.support.deployment import Deployment
 from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.crash.embedded import OVER
 from tests.crash.process import HuleeduProcess, essays_in
+from tests.crash.submission import OVER
 
 FILE_BYTES = 4_096  # what a file may grow to while the disk is "full"
 

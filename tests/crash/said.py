@@ -1,0 +1,76 @@
+"""What a read_committed reader sees on the topics of a deployment, after the crashes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import anyio
+from aiokafka import AIOKafkaConsumer
+
+from huleedu.core.enums import ProcessingEvent
+from huleedu.core.topics import TOPICS, dead_letter_topic
+
+READY = ProcessingEvent.BATCH_ESSAYS_READY
+ONE_A_BATCH = (
+    READY,
+    ProcessingEvent.BATCH_SPELLCHECK_INITIATE_COMMAND,
+    ProcessingEvent.BATCH_PHASE_CONCLUDED,
+)
+READ_SECONDS_MAX = 60.0
+
+
+async def said(bootstrap_servers: str, prefix: str) -> Mapping[str, Counter[str]]:
+    """Return topic without prefix → key → number of records, of what every batch has one of.
+
+    All dead letters are among it.  Raises ``TimeoutError`` when the logs cannot be read to the end.
+    """
+    names = [TOPICS[event].name for event in ONE_A_BATCH]
+    names += [dead_letter_topic(topic.name) for topic in TOPICS.values()]
+    topics = [prefix + name for name in names]
+    # Without a group it is given every partition of its topics.
+    reader = AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    with anyio.fail_after(READ_SECONDS_MAX):
+        await reader.start()
+        try:
+            counted = await _read(reader, topics)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await reader.stop()
+    return {name: counted[prefix + name] for name in names}
+
+
+async def _read(reader: AIOKafkaConsumer, topics: Sequence[str]) -> Mapping[str, Counter[str]]:
+    partitions = sorted(reader.assignment())
+    missing = set(topics) - {tp.topic for tp in partitions}
+    assert not missing, f"these topics have no partitions: {missing}"
+    ends = await reader.end_offsets(partitions)
+    counted: dict[str, Counter[str]] = {topic: Counter() for topic in topics}
+    # Marks of transactions have offsets too, so only the position tells when the end is reached.
+    while unread := [tp for tp in partitions if await reader.position(tp) < ends[tp]]:
+        for tp, records in (await reader.getmany(*unread, timeout_ms=200)).items():
+            counted[tp.topic].update(record.key.decode() for record in records)
+    return counted
+
+
+def topic_faults(seen: Mapping[str, Counter[str]], batches: Mapping[str, int]) -> Sequence[str]:
+    """Return what is missing, said twice, of no known batch, or dead."""
+    faults = []
+    for event in ONE_A_BATCH:
+        topic = TOPICS[event].name
+        for batch_id in sorted(batches.keys() | seen[topic].keys()):
+            count = seen[topic][batch_id]
+            if count != 1 or batch_id not in batches:
+                known = "" if batch_id in batches else ", of a batch that no client knows"
+                faults.append(f"batch {batch_id}: {count} records on {topic}{known}")
+    letters = [dead_letter_topic(topic.name) for topic in TOPICS.values()]
+    faults += [
+        f"{seen[topic].total()} dead letters on {topic}, though every message was valid"
+        for topic in letters
+        if seen[topic]
+    ]
+    return faults
