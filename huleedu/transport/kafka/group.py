@@ -219,6 +219,11 @@ class Group(ABC):
         self._count(delivery, "set_aside")
         return None
 
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether no further message may be handled: others may wait for their turn just now."""
+        return self._stopped is not None
+
     def _stop(self, delivery: Delivery, fault: TooManyDeadLetters) -> None:
         self._report(delivery, fault)
         self._stopped = stop_told(delivery.group, delivery.messages[0].topic, fault)

@@ -69,7 +69,7 @@ class StoredGroup(Group):
 
     async def _handle(self, records: Records, tasks: TaskGroup) -> None:
         placed = {tp: several for tp, several in records.items() if tp in self._placed}
-        if not placed:
+        if self._is_stopped or not placed:
             return
         generations = {tp: self._placed[tp] for tp in placed}
         delivery = self._delivery(placed, attempt=1)
@@ -113,7 +113,7 @@ class StoredGroup(Group):
         while True:
             with anyio.CancelScope(shield=True):
                 async with self._membership.handling:
-                    if self._membership.assigned.get(partition) != generation:
+                    if self._is_stopped or self._membership.assigned.get(partition) != generation:
                         return False
                     fault = await self._deliver_one(self._delivery(single, attempt))
                     if fault is None:
