@@ -88,6 +88,7 @@ class StoreConsumer:
         self._apply = apply
         self._platform = platform
         self._logger = create_service_logger(module)
+        self._logger_name = f"huleedu.{module}"
 
     async def handle(self, delivery: Delivery) -> None:
         """Absorb the delivery.  Raises what the module's ``apply`` raises, then nothing is kept.
@@ -98,18 +99,7 @@ class StoreConsumer:
         heard, refused = await self._database.write(lambda db: self._absorb(db, delivery, now))
         for message, fault in refused:
             self._report(message, delivery.group, fault)
-        for one in heard:
-            log_event_processing(
-                self._logger,
-                "event_handled",
-                event_type=one.envelope.event_type,
-                event_id=str(one.envelope.event_id),
-                correlation_id=_text(one.envelope.correlation_id),
-                batch_id=one.batch_id,
-                essay_id=one.essay_id,
-                level=logging.DEBUG if one.essay_id else logging.INFO,
-                group=delivery.group,
-            )
+        self._log_handled(heard, delivery.group)
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
         """Put the messages into the outbox as dead letters, and note them as handled."""
@@ -145,6 +135,25 @@ class StoreConsumer:
         ]
         outbox.add(connection, [*said, *dead], now)
         return heard, refused
+
+    def _log_handled(self, heard: Iterable[Heard], group: str) -> None:
+        # Asked once: a line that nobody reads costs more than the rest of handling a text.
+        essays_too = logging.getLogger(self._logger_name).isEnabledFor(logging.DEBUG)
+        for one in heard:
+            essay_id = one.essay_id
+            if essay_id and not essays_too:
+                continue
+            log_event_processing(
+                self._logger,
+                "event_handled",
+                event_type=one.envelope.event_type,
+                event_id=str(one.envelope.event_id),
+                correlation_id=_text(one.envelope.correlation_id),
+                batch_id=one.batch_id,
+                essay_id=essay_id,
+                level=logging.DEBUG if essay_id else logging.INFO,
+                group=group,
+            )
 
     def _report(self, message: Message, group: str, fault: MalformedMessage) -> None:
         DEAD_LETTERS.labels(message.topic, group).inc()
