@@ -24,8 +24,6 @@ EXPECTED = {
     "batch watch",
     "batch results",
     "batch submit",
-    "topics bootstrap",
-    "topics list",
     "contract schemas",
     "config show",
 }
