@@ -89,10 +89,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             with anyio.fail_after(CALL_SECONDS):
                 await client.start()
+            self._client = client
         except (KafkaError, TimeoutError, OSError) as error:
-            await _closed(client)
             raise BrokerUnavailable(f"group {self._group} cannot join: {error!r}") from error
-        self._client = client
+        finally:
+            if self._client is not client:  # it failed, or the program stops meanwhile
+                await _closed(client)
         self._fetched_at = anyio.current_time()
 
     async def leave(self) -> None:
