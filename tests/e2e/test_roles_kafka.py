@@ -94,11 +94,14 @@ def is_bad(told: Mapping[str, Any]) -> bool:
 
 
 async def until_ready(deployment: Deployment, client: httpx.AsyncClient) -> None:
-    """Return when every process has started and every API says that it is ready."""
+    """Return when every process has started, the workers have joined, every API is ready."""
 
     async def not_ready() -> Sequence[str]:
         missing = [
-            name for name, one in deployment.processes.items() if not one.events("role_started")
+            name
+            for name, one in deployment.processes.items()
+            if not one.events("role_started")
+            or (name.startswith("els-worker") and not one.events("partitions_assigned"))
         ]
         for module, url in deployment.urls.items():
             try:
