@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,8 +21,8 @@ T = TypeVar("T")
 BUSY_TIMEOUT_SECONDS = 5.0  # how long another process may hold the file's lock
 READERS_MAX = 4
 GROUP_COMMIT_MAX = 256  # requests that share one commit
+_LOCKED_PAUSE_SECONDS = 0.01
 _WRITER_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # what is said is on disk
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
@@ -229,6 +230,7 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = self._connect("rwc")
+            self._switch_to_wal(connection)
             for pragma in _WRITER_PRAGMAS:
                 connection.execute(pragma)
             migrate(connection, str(self.path), self._migrations)
@@ -243,6 +245,24 @@ class Database:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
+        """Wait for whoever switches the same new file at this moment; SQLite itself would not.
+
+        The switch takes the file's lock exclusively, and SQLITE_BUSY is answered to it at once,
+        whatever the busy timeout is.
+        """
+        deadline = time.monotonic() + self._busy_timeout_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOCKED_PAUSE_SECONDS)
+            else:
+                return
 
     def _take_reader(self) -> sqlite3.Connection:
         with suppress(IndexError):  # none is idle

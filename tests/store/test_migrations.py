@@ -9,7 +9,7 @@ import anyio
 import pytest
 from sqlite_utils import Database as SchemaDatabase
 
-from huleedu.core.errors import Misconfigured
+from huleedu.core.errors import Misconfigured, StoreUnavailable
 from huleedu.core.hops import ThreadHops
 from huleedu.store.database import Database
 from huleedu.store.migrations import Migrations, migrate
@@ -155,3 +155,31 @@ async def test_processes_that_start_together_migrate_once(tmp_path: Path) -> Non
     assert ends == [("", 0)] * 3
     async with note_store(path) as store:
         assert sorted(await store.read(read_notes)) == ["a", "b", "c"]
+
+
+async def test_a_store_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    """Whoever comes while the new file's lock is held opens it when that is free again."""
+    path = tmp_path / "s.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store = Database(path, [note_migrations], ThreadHops())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.open)
+        await anyio.sleep(0.2)  # it is held for so long
+        other.execute("ROLLBACK")
+    other.close()
+
+    await store.write(write_note("x"))
+    assert await store.read(read_notes) == ["x"]
+    await store.close()
+
+
+async def test_a_store_that_stays_locked_is_told_in_bounded_time(tmp_path: Path) -> None:
+    """Nobody waits without end for a file that another process does not let go."""
+    path = tmp_path / "s.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store = Database(path, [note_migrations], ThreadHops(), busy_timeout_seconds=0.1)
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.open()
+    other.close()

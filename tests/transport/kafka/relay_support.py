@@ -22,6 +22,7 @@ from tests.support.eventually import eventually
 from tests.support.kafka_topics import create_topic
 
 QUICK = RelayTimes(lapse_seconds=2.0, beat_seconds=0.2, call_seconds=2.0)
+READ_SECONDS_MAX = 60.0  # a transaction that nobody ends holds a reader up for about as long
 _LAST = b"last"
 
 
@@ -89,10 +90,17 @@ async def read(bootstrap_servers: str, topic: str) -> Sequence[Message]:
     seen: list[Message] = []
     await consumer.start()
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(READ_SECONDS_MAX):
             while (record := await consumer.getone()).key != _LAST:
                 headers = {name: value.decode() for name, value in record.headers}
                 seen.append(Message(record.topic, record.key, record.value, headers))
+    except TimeoutError:
+        (partition,) = consumer.assignment()
+        stable, end = consumer.last_stable_offset(partition), consumer.highwater(partition)
+        raise AssertionError(
+            f"{topic}: only {len(seen)} messages after {READ_SECONDS_MAX:.0f} s; "
+            f"stable up to {stable}, ends at {end}"
+        ) from None
     finally:
         await consumer.stop()
     return seen
