@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -70,11 +71,16 @@ def _without_secrets(
 
 def _masked(field: object, value: Any) -> Any:
     """Return ``value``, or stars when its name, or a name inside of it, is a secret's."""
-    if any(word in str(field).lower() for word in _NOT_FOR_LOGS):
+    if _is_secret(str(field)):
         return "***"
     if isinstance(value, dict):
         return {inner: _masked(inner, part) for inner, part in value.items()}
     return value
+
+
+@lru_cache(maxsize=1024)  # fields have few names, and each is in every line
+def _is_secret(field: str) -> bool:
+    return any(word in field.lower() for word in _NOT_FOR_LOGS)
 
 
 def create_service_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -71,14 +71,11 @@ class EssayLifecycle:
         Raises ``Rejected`` for a message that breaks a rule: a registration whose count or ids do
         not fit, a command or a result about something that was never ready.
         """
-        registered = [one for one in heard if isinstance(one.data, BatchEssaysRegistered)]
-        contents = [one for one in heard if isinstance(one.data, EssayContentReady)]
-        commands = [
-            one
-            for one in heard
-            if isinstance(one.data, BatchServiceSpellcheckInitiateCommandDataV1)
-        ]
-        results = [one for one in heard if isinstance(one.data, SpellcheckResultDataV1)]
+        # In one pass, by the event: a fetch holds thousands.
+        by_event: dict[ProcessingEvent, list[Heard]] = {event: [] for event in HEARD}
+        for one in heard:
+            by_event[one.event].append(one)
+        registered, contents, commands, results = (by_event[event] for event in HEARD)
         said: list[Message] = []
         if registered or contents:
             said += self._readiness(connection, registered, contents, now)

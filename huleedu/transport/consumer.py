@@ -4,8 +4,9 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.envelope import EventEnvelope, decode
@@ -22,11 +23,13 @@ from huleedu.transport.failures import dead_letter, dead_letter_cause
 from huleedu.transport.protocol import Delivery
 from huleedu.transport.replays import is_for
 
+_ABOUT_ESSAYS = frozenset(
+    event for event, topic in TOPICS.items() if hasattr(topic.data_type, "essay_id")
+)
 _ATTEMPT = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True):
     """One decoded message."""
 
     event: ProcessingEvent
@@ -140,9 +143,9 @@ class StoreConsumer:
         # Asked once: a line that nobody reads costs more than the rest of handling a text.
         essays_too = logging.getLogger(self._logger_name).isEnabledFor(logging.DEBUG)
         for one in heard:
-            essay_id = one.essay_id
-            if essay_id and not essays_too:
+            if one.event in _ABOUT_ESSAYS and not essays_too:
                 continue
+            essay_id = one.essay_id
             log_event_processing(
                 self._logger,
                 "event_handled",

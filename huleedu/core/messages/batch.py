@@ -12,6 +12,7 @@ from huleedu.core.messages.references import (
     Moment,
     Part,
     SystemProcessingMetadata,
+    TimedPart,
 )
 
 
@@ -29,7 +30,7 @@ class BatchEssaysRegistered(Part, frozen=True, kw_only=True):
     event: str = ProcessingEvent.BATCH_ESSAYS_REGISTERED.value
 
 
-class BatchServiceSpellcheckInitiateCommandDataV1(Part, frozen=True, kw_only=True):
+class BatchServiceSpellcheckInitiateCommandDataV1(TimedPart, frozen=True, kw_only=True):
     """Check these essays in this language.  To ELS; key batch_id; header ``attempt``."""
 
     entity_ref: EntityReference
@@ -44,7 +45,7 @@ class BatchServiceSpellcheckInitiateCommandDataV1(Part, frozen=True, kw_only=Tru
         return self.entity_ref.entity_id
 
 
-class BatchReadinessExtended(Part, frozen=True, kw_only=True):
+class BatchReadinessExtended(TimedPart, frozen=True, kw_only=True):
     """The batch waits for its essays until this moment.  To ELS, results; key batch_id."""
 
     batch_id: str
@@ -61,7 +62,7 @@ class BatchProceedRequested(Part, frozen=True, kw_only=True):
     event: str = ProcessingEvent.BATCH_PROCEED_REQUESTED.value
 
 
-class BatchCancelled(Part, frozen=True, kw_only=True):
+class BatchCancelled(TimedPart, frozen=True, kw_only=True):
     """Stop the batch.  To ELS, files, results; key batch_id."""
 
     batch_id: str

@@ -16,6 +16,7 @@ from huleedu.core.messages.references import (
     Moment,
     Part,
     SystemProcessingMetadata,
+    TimedPart,
 )
 
 SPELLCHECK_PHASE: Literal["spellcheck"] = "spellcheck"
@@ -61,7 +62,7 @@ class EssayContentRefused(Part, frozen=True, kw_only=True):
     event: str = ProcessingEvent.ESSAY_CONTENT_REFUSED.value
 
 
-class EssayLifecycleSpellcheckRequestV1(Part, frozen=True, kw_only=True):
+class EssayLifecycleSpellcheckRequestV1(TimedPart, frozen=True, kw_only=True):
     """Check this essay.  To spellcheck, results; key essay_id; header ``attempt``."""
 
     entity_ref: EntityReference
@@ -88,7 +89,7 @@ class EssayLifecycleSpellcheckRequestV1(Part, frozen=True, kw_only=True):
         return self.entity_ref.entity_id
 
 
-class ELSBatchPhaseOutcomeV1(Part, frozen=True, kw_only=True):
+class ELSBatchPhaseOutcomeV1(TimedPart, frozen=True, kw_only=True):
     """A phase is over for all essays of the batch.  To BOS, results; key batch_id.
 
     Header ``attempt``; ``processed_essays`` point at the corrected texts.

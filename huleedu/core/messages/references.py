@@ -32,20 +32,25 @@ def in_utc(moment: datetime) -> datetime:
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a message.  Unknown fields are ignored, so that senders may grow.
+    """A piece of a message.  Unknown fields are ignored, so that senders may grow."""
 
-    Its times are in UTC whatever offset they came with, so that they are said on as they must be.
+
+class TimedPart(Part, frozen=True, kw_only=True):
+    """A piece with times of its own.
+
+    They are in UTC whatever offset they came with, so that they are said on as they must be.
     """
 
     def __post_init__(self) -> None:
-        for field in _moments_of(type(self)):
+        for field in moments_of(type(self)):
             moment = getattr(self, field)
             if moment is not None and moment.tzinfo is not UTC:
                 msgspec.structs.force_setattr(self, field, in_utc(moment))
 
 
 @cache
-def _moments_of(part: type[Part]) -> tuple[str, ...]:
+def moments_of(part: type[Part]) -> tuple[str, ...]:
+    """Return the names of the fields that hold times."""
     return tuple(
         field.name
         for field in msgspec.structs.fields(part)
@@ -61,7 +66,7 @@ class EntityReference(Part, frozen=True, kw_only=True):
     parent_id: str | None = None
 
 
-class SystemProcessingMetadata(Part, frozen=True, kw_only=True):
+class SystemProcessingMetadata(TimedPart, frozen=True, kw_only=True):
     """When, about what, and how far; ``error_info`` is filled on failure only."""
 
     entity: EntityReference

@@ -5,13 +5,13 @@ from huleedu.core.messages.references import (
     Count,
     EntityReference,
     Moment,
-    Part,
     StorageReferenceMetadata,
     SystemProcessingMetadata,
+    TimedPart,
 )
 
 
-class SpellcheckResultDataV1(Part, frozen=True, kw_only=True):
+class SpellcheckResultDataV1(TimedPart, frozen=True, kw_only=True):
     """One essay was checked, or could not be.  To ELS, BOS, results; key batch_id.
 
     Header ``attempt``.  On failure ``system_metadata.error_info`` says why.
