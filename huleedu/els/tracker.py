@@ -77,22 +77,25 @@ class BatchEssayTracker:
 
     def texts(self, batch_ids: Sequence[str]) -> Mapping[str, Sequence[EssayProcessingInputRefV1]]:
         """Return the essays of batches with their texts, in the order of registration."""
-        rows = self._connection.execute(
-            "SELECT batch.batch_id, essay.essay_id, essay.text_storage_id, essay.student_name"
-            " FROM json_each(?) AS wanted JOIN batch ON batch.batch_id = wanted.value"
-            " JOIN json_each(batch.essay_ids) AS slot"
-            " JOIN essay ON essay.batch_id = batch.batch_id AND essay.essay_id = slot.value"
-            " ORDER BY wanted.key, slot.key",
-            (json_list(batch_ids),),
-        )
-        texts: dict[str, list[EssayProcessingInputRefV1]] = {batch: [] for batch in batch_ids}
-        for batch_id, essay_id, storage_id, student_name in rows:
-            texts[batch_id].append(
-                EssayProcessingInputRefV1(
-                    essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
-                )
+        wanted = json_list(batch_ids)
+        texts: dict[str, dict[str, EssayProcessingInputRefV1]] = {}
+        for batch_id, essay_id, storage_id, student_name in self._connection.execute(
+            "SELECT batch_id, essay_id, text_storage_id, student_name"
+            " FROM json_each(?) AS wanted CROSS JOIN essay ON essay.batch_id = wanted.value",
+            (wanted,),
+        ):
+            texts.setdefault(batch_id, {})[essay_id] = EssayProcessingInputRefV1(
+                essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
             )
-        return texts
+        registered = self._connection.execute(
+            "SELECT batch_id, essay_ids FROM batch"
+            " WHERE batch_id IN (SELECT value FROM json_each(?))",
+            (wanted,),
+        )
+        return {
+            batch_id: [texts[batch_id][i] for i in json.loads(essay_ids) if i in texts[batch_id]]
+            for batch_id, essay_ids in registered
+        }
 
     def _keep(self, decisions: Sequence[ReadinessDecision]) -> None:
         status = EssayStatus.READY_FOR_PROCESSING.value
