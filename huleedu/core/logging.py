@@ -9,6 +9,7 @@ import structlog
 
 LogFormat = Literal["auto", "json", "console"]
 """``auto``: for a console where the stream is a terminal, else JSON."""
+_OURS = "huleedu."
 _NOT_FOR_LOGS = ("secret", "password", "token", "authorization", "api_key")
 
 
@@ -41,7 +42,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
         processors=[
             structlog.stdlib.filter_by_level,  # first: a line that nobody reads costs nothing
             *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            *last,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -49,7 +50,7 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _LineFormatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
@@ -59,6 +60,15 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     root.setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+class _LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """Gives the lines of libraries the form of ours, which come in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name.startswith(_OURS):
+            return record.getMessage()
+        return super().format(record)
 
 
 def _without_secrets(
@@ -85,7 +95,7 @@ def _is_secret(field: str) -> bool:
 
 def create_service_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of one module, named as ``huleedu.<module>``."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"huleedu.{name}")
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(_OURS + name)
     return logger
 
 

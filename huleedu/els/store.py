@@ -5,9 +5,9 @@ has one row for each text that was kept; a registered essay without a text is on
 ``batch.essay_ids``, so that a registration costs one row.
 """
 
-import json
 import sqlite3
 
+import msgspec
 from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.store.handled import handled_migrations
@@ -82,7 +82,7 @@ def keep_essays_by_row(database: SchemaDatabase) -> None:
 
 def json_list(values: object) -> str:
     """Return a JSON array to be bound to a ``json_each(?)``."""
-    return json.dumps(values, separators=(",", ":"))
+    return msgspec.json.encode(values).decode()
 
 
 def correlation_ids(connection: sqlite3.Connection, batch_ids: list[str]) -> dict[str, str | None]:

@@ -1,9 +1,10 @@
 """Readiness of many batches at once: load what a fetch names, decide, write it back."""
 
-import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+
+import msgspec
 
 from huleedu.core.clock import to_text
 from huleedu.core.enums import EssayStatus
@@ -78,13 +79,13 @@ class BatchEssayTracker:
     def texts(self, batch_ids: Sequence[str]) -> Mapping[str, Sequence[EssayProcessingInputRefV1]]:
         """Return the essays of batches with their texts, in the order of registration."""
         wanted = json_list(batch_ids)
-        texts: dict[str, dict[str, EssayProcessingInputRefV1]] = {}
+        texts: dict[str, dict[str, EssayProcessingInputRefV1]] = {b: {} for b in batch_ids}
         for batch_id, essay_id, storage_id, student_name in self._connection.execute(
             "SELECT batch_id, essay_id, text_storage_id, student_name"
             " FROM json_each(?) AS wanted CROSS JOIN essay ON essay.batch_id = wanted.value",
             (wanted,),
         ):
-            texts.setdefault(batch_id, {})[essay_id] = EssayProcessingInputRefV1(
+            texts[batch_id][essay_id] = EssayProcessingInputRefV1(
                 essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
             )
         registered = self._connection.execute(
@@ -93,13 +94,17 @@ class BatchEssayTracker:
             (wanted,),
         )
         return {
-            batch_id: [texts[batch_id][i] for i in json.loads(essay_ids) if i in texts[batch_id]]
+            batch_id: [
+                texts[batch_id][essay_id]
+                for essay_id in msgspec.json.decode(essay_ids)
+                if essay_id in texts[batch_id]
+            ]
             for batch_id, essay_ids in registered
         }
 
     def _keep(self, decisions: Sequence[ReadinessDecision]) -> None:
         status = EssayStatus.READY_FOR_PROCESSING.value
-        timeline = json.dumps({status: self._at})
+        timeline = msgspec.json.encode({status: self._at}).decode()
         self._connection.executemany(
             "INSERT INTO essay (batch_id, essay_id, status, text_storage_id, student_name,"
             " student_email, file_name, timeline, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -141,7 +146,7 @@ class BatchEssayTracker:
         ):
             views[batch_id] = BatchView(
                 batch_id=batch_id,
-                registered=None if essay_ids is None else frozenset(json.loads(essay_ids)),
+                registered=None if essay_ids is None else frozenset(msgspec.json.decode(essay_ids)),
                 filled=filled,
                 ready=ready_at is not None,
                 slots=slots.get(batch_id, {}),
