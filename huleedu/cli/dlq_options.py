@@ -171,9 +171,13 @@ class Place:
             return
         from huleedu.transport.kafka.connection import KafkaConnection  # noqa: PLC0415
         from huleedu.transport.kafka.dead_letter_box import KafkaDeadLetterBox  # noqa: PLC0415
+        from huleedu.transport.kafka.retention import dead_letter_retention_ms  # noqa: PLC0415
 
         connection = KafkaConnection.from_settings(
             self.settings.kafka, self.settings.kafka_bootstrap_servers, "dlq"
         )
-        async with KafkaDeadLetterBox.opened(connection, platform) as recorded:
+        kept_ms = dead_letter_retention_ms(self.settings.kafka)
+        async with KafkaDeadLetterBox.opened(
+            connection, platform, retention_ms=kept_ms
+        ) as recorded:
             yield recorded, platform

@@ -75,6 +75,7 @@ def list_all(
     states = run_to_end(work)
     if json_output:
         print_json(states)
+        _tell_of_short_retention(states, settings)
         return
     rows: list[list[object]] = []
     for state in states:
@@ -84,6 +85,16 @@ def list_all(
     missing = sum(state.partitions is None for state in states)
     if missing:
         tell(f"{missing} of {len(states)} topics are not there; `huleedu topics bootstrap`.")
+    _tell_of_short_retention(states, settings)
+
+
+def _tell_of_short_retention(states: "list[TopicState]", settings: Settings) -> None:
+    from huleedu.transport.kafka import retention  # noqa: PLC0415 - see above
+
+    kept = {one.topic: one.retention_ms for one in states if one.retention_ms is not None}
+    short = retention.kept_too_short(kept, settings.kafka)
+    if short:
+        tell("\n".join([*short, retention.how_to_keep_longer(settings.kafka)]))
 
 
 class _Outcomes:

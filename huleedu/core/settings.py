@@ -50,6 +50,8 @@ class KafkaSettings(Section, frozen=True, kw_only=True):
     """The certificate's key, in PEM and without a password; None: it is in the same file."""
     default_partitions: ShortCount = 3
     default_replication_factor: ShortCount = 1
+    dead_letter_retention_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 365
+    """How long a new topic of dead letters keeps them; 0: for ever."""
     connect_max_retries: Annotated[int, msgspec.Meta(ge=0)] = 10
     connect_retry_delay: Seconds = 2.0
     static_membership: bool = False

@@ -25,6 +25,7 @@ from huleedu.transport.kafka.deadlines import within
 from huleedu.transport.kafka.membership import message_of
 from huleedu.transport.kafka.producer import IdempotentPublisher
 from huleedu.transport.kafka.record import RECORD_BYTES_MAX, record_bytes
+from huleedu.transport.kafka.retention import FOR_EVER
 from huleedu.transport.kafka.settled_offsets import SettledOffsets
 from huleedu.transport.kafka.settlements import Settlements, logs
 
@@ -69,16 +70,21 @@ class KafkaDeadLetterBox:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, connection: KafkaConnection, platform: Platform, topics: Collection[str] | None = None
+        cls,
+        connection: KafkaConnection,
+        platform: Platform,
+        topics: Collection[str] | None = None,
+        retention_ms: int = FOR_EVER,
     ) -> AsyncGenerator[Self]:
         """Look into the dead letters of these topics (None: the contract's) in the block.
 
-        Raises ``BrokerUnavailable``.
+        ``retention_ms`` is how long they are kept: what is settled stays so for longer.  Raises
+        ``BrokerUnavailable``.
         """
         names = [topic.name for topic in TOPICS.values()] if topics is None else topics
         async with (
             administration(connection) as admin,
-            Settlements.opened(connection, admin, platform.clock) as settlements,
+            Settlements.opened(connection, admin, platform.clock, retention_ms) as settlements,
         ):
             box = cls(connection, platform, admin, settlements, names)
             try:

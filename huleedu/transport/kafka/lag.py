@@ -19,6 +19,7 @@ from huleedu.transport.kafka.administration import (
 )
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
+from huleedu.transport.kafka.retention import retentions
 from huleedu.transport.kafka.topics import contract_topics
 
 _GROUP_SECONDS = 20.0  # the first group of a new cluster waits for its coordinator to be made
@@ -39,6 +40,8 @@ class TopicState(msgspec.Struct, frozen=True):
     partition, it is behind by all that is kept there.  The mark that ends a transaction counts as
     a message.
     """
+    retention_ms: int | None = None
+    """How long the broker keeps a record; -1: for ever, None: the topic is not there."""
 
 
 def known_groups(settings: Settings) -> list[str]:
@@ -63,6 +66,7 @@ async def list_topics(
         partitions = [
             TopicPartition(name, number) for name in names for number in range(counts.get(name, 0))
         ]
+        kept = await retentions(admin, [name for name in names if name in counts])
         asked = groups if partitions else ()
         committed = {group: await _committed(admin, group, partitions, clock) for group in asked}
     logs = await _logs(connection, partitions)
@@ -75,6 +79,7 @@ async def list_topics(
                 for group, offsets in committed.items()
                 if any(part.topic == name for part in offsets)
             },
+            kept.get(name),
         )
         for name in names
     ]

@@ -1,8 +1,9 @@
 """Which dead letters on a broker are settled: kept as the offsets of a group that reads nothing.
 
 Kafka forgets the offsets of a group without members some days after the last change
-(``offsets.retention.minutes``, 7 days by default): what it still keeps of older dead letters then
-waits again.  A replay of it has the id of the earlier one.
+(``offsets.retention.minutes``, 7 days by default) unless they are committed with a time of their
+own, as they are here: for longer than dead letters are kept.  Should they be gone all the same,
+what was settled waits again and nothing is hidden; a replay of it has the id of the earlier one.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -10,14 +11,18 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 import anyio
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.errors import NoError, for_code
+from aiokafka.protocol.commit import OffsetCommitRequest
 
 from huleedu.core.clock import Clock
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.transport.kafka.administration import CALL_SECONDS, REQUEST_TIMEOUT_MS
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
+from huleedu.transport.kafka.retention import DAY_MS, FOR_EVER
 from huleedu.transport.kafka.settled_offsets import SettledOffsets
 
 GROUP = "huleedu-dlq"
@@ -25,39 +30,54 @@ GROUP = "huleedu-dlq"
 _COORDINATOR_SECONDS = 20.0  # the first group of a new cluster waits for it to be made
 _ASK_AGAIN_SECONDS = 0.2
 _CLOSE_SECONDS = 2.0
+_LONGER_MS = 30 * DAY_MS
+"""A log is deleted in pieces of up to 7 days (``segment.ms``) and by a clock of its own."""
+_NEVER_MS = 100 * 365 * DAY_MS
 
 
 class Settlements:
     """What is settled in each partition of dead letters; made by :meth:`opened`."""
 
     def __init__(
-        self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, clock: Clock
+        self,
+        admin: AIOKafkaAdminClient,
+        consumer: AIOKafkaConsumer,
+        client: AIOKafkaClient,
+        clock: Clock,
+        retention_ms: int,
     ) -> None:
         self._admin = admin
         self._consumer = consumer
+        self._client = client
         self._clock = clock
+        self._kept_ms = _NEVER_MS if retention_ms == FOR_EVER else retention_ms + _LONGER_MS
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, connection: KafkaConnection, admin: AIOKafkaAdminClient, clock: Clock
+        cls,
+        connection: KafkaConnection,
+        admin: AIOKafkaAdminClient,
+        clock: Clock,
+        retention_ms: int = FOR_EVER,
     ) -> AsyncGenerator[Self]:
         """Be ready to read and write them until the block is left.
 
-        Raises ``BrokerUnavailable``.
+        ``retention_ms`` is how long dead letters are kept.  Raises ``BrokerUnavailable``.
         """
+        options = connection.client_options()
         consumer = AIOKafkaConsumer(
-            group_id=GROUP,
-            enable_auto_commit=False,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-            **connection.client_options(),
+            enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS, **options
         )
+        client = AIOKafkaClient(request_timeout_ms=REQUEST_TIMEOUT_MS, **options)
         try:
             with within(CALL_SECONDS, "connecting"):
                 await consumer.start()
-            yield cls(admin, consumer, clock)
+                await client.bootstrap()
+            yield cls(admin, consumer, client, clock, retention_ms)
         finally:
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await client.close()
                 await consumer.stop()
 
     async def read(
@@ -100,15 +120,21 @@ class Settlements:
 
     async def write(self, settled: Mapping[TopicPartition, SettledOffsets]) -> None:
         """Note what is settled.  Raises ``Conflict``, ``BrokerUnavailable`` (outcome unknown)."""
-        offsets = {
-            partition: OffsetAndMetadata(one.start, one.as_text())
-            for partition, one in settled.items()
-        }
-        # The library commits for partitions that are assigned; of these nothing is to be fetched.
-        self._consumer.assign(list(offsets))
-        self._consumer.pause(*offsets)
+        topics: dict[str, list[tuple[int, int, str]]] = {}
+        for (topic, number), one in settled.items():
+            topics.setdefault(topic, []).append((number, one.start, one.as_text()))
+        # The library's own commit cannot say how long the offsets are to be kept; as it does, this
+        # one names no generation and no member, as whoever is in no group.
+        request = OffsetCommitRequest(GROUP, -1, "", self._kept_ms, list(topics.items()))
         with within(CALL_SECONDS, "noting what is settled"):
-            await self._consumer.commit(offsets)
+            coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, GROUP)
+            answer = await self._client.send(
+                coordinator, request, group=ConnectionGroup.COORDINATION
+            )
+            for _, partitions in answer.topics:
+                for _, code in partitions:
+                    if for_code(code) is not NoError:
+                        raise for_code(code)()
 
 
 async def logs(

@@ -1,6 +1,6 @@
 """Making the topics of a deployment: every one of the contract, and its dead letters."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -18,6 +18,12 @@ from huleedu.transport.kafka.administration import (
 )
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
+from huleedu.transport.kafka.retention import (
+    how_to_keep_longer,
+    kept_too_short,
+    retentions,
+    topic_configuration,
+)
 
 Outcome = Literal["created", "already exists"]
 
@@ -59,8 +65,8 @@ async def bootstrap(
     May run any number of times, and several times at once.  A broker that does not answer is tried
     again ``connect_max_retries`` times, ``connect_retry_delay`` seconds apart; then it raises
     ``BrokerUnavailable``.  Raises ``Misconfigured`` when the broker refuses to make a topic, and
-    when topics have fewer partitions than ``default_partitions``: all the others are made, and
-    each of these is named.
+    when topics have fewer partitions than ``default_partitions`` or keep dead letters for less
+    than ``dead_letter_retention_days``: all the others are made, and each of these is named.
     """
     names = contract_topics() if topics is None else topics
     told: set[str] = set()
@@ -72,13 +78,19 @@ async def bootstrap(
                     report.topic(name, outcome)
                     told.add(name)
                 counts = await _counts_of_all(admin, names, clock)
+                kept = await retentions(admin, list(names))
             break
         except BrokerUnavailable as error:
             if attempt == settings.connect_max_retries:
                 raise BrokerUnavailable(f"{error} (tried {attempt + 1} times)") from error
             report.waiting(str(error), settings.connect_retry_delay)
             await clock.sleep(settings.connect_retry_delay)
-    _check_partitions(counts, names, settings.default_partitions)
+    complaints = [
+        *_too_few_partitions(counts, names, settings.default_partitions),
+        *_kept_too_short(kept, settings),
+    ]
+    if complaints:
+        raise Misconfigured("\n".join(complaints))
 
 
 async def _create(
@@ -92,7 +104,12 @@ async def _create(
     if not names:
         return []
     wanted = [
-        NewTopic(name, settings.default_partitions, settings.default_replication_factor)
+        NewTopic(
+            name,
+            settings.default_partitions,
+            settings.default_replication_factor,
+            topic_configs=topic_configuration(name, settings),
+        )
         for name in names
     ]
     with within(CALL_SECONDS, "creating topics"):
@@ -129,16 +146,31 @@ async def _counts_of_all(
         await clock.sleep(_LOOK_AGAIN_SECONDS)
 
 
-def _check_partitions(counts: Mapping[str, int], names: Collection[str], wanted: int) -> None:
+def _too_few_partitions(
+    counts: Mapping[str, int], names: Collection[str], wanted: int
+) -> Sequence[str]:
     too_few = [
         f"topic {name} has {counts[name]}, configured are {wanted}"
         for name in names
         if counts[name] < wanted
     ]
-    if too_few:
-        # Not ours to mend: with more partitions a key moves to another one, past what is waiting.
-        raise Misconfigured(
-            "topics with fewer partitions than KAFKA_DEFAULT_PARTITIONS\n"
-            + "\n".join(too_few)
-            + "\nlower KAFKA_DEFAULT_PARTITIONS, or add partitions while no message is waiting"
-        )
+    if not too_few:
+        return ()
+    # Not ours to mend: with more partitions a key moves to another one, past what is waiting.
+    return (
+        "topics with fewer partitions than KAFKA_DEFAULT_PARTITIONS",
+        *too_few,
+        "lower KAFKA_DEFAULT_PARTITIONS, or add partitions while no message is waiting",
+    )
+
+
+def _kept_too_short(kept: Mapping[str, int], settings: KafkaSettings) -> Sequence[str]:
+    short = kept_too_short(kept, settings)
+    if not short:
+        return ()
+    # Not ours to mend either: the library can only replace all settings of a topic at once.
+    return (
+        "dead letters that the broker deletes before KAFKA_DEAD_LETTER_RETENTION_DAYS",
+        *short,
+        how_to_keep_longer(settings),
+    )

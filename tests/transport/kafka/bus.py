@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
+from huleedu.core.settings import KafkaSettings
 from huleedu.core.topics import dead_letter_topic, topic_name
 from huleedu.store.database import Database
 from huleedu.store.outbox import outbox_migrations
@@ -21,6 +22,7 @@ from huleedu.store.positions import position_migrations
 from huleedu.transport.consumer import StoreConsumer
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.membership import message_of
+from huleedu.transport.kafka.retention import topic_configuration
 from huleedu.transport.kafka.transport import KafkaTransport
 from huleedu.transport.protocol import Subscription
 from tests.support.consumers import CANCELLED, PROCEED, effect_migrations
@@ -53,7 +55,12 @@ class KafkaBus:
         names = [name for topic in TOPICS for name in (topic, dead_letter_topic(topic))]
         await delete_topics(self.connection.bootstrap_servers, names)
         for name in names:
-            await create_topic(self.connection.bootstrap_servers, name, partitions=self._partitions)
+            await create_topic(
+                self.connection.bootstrap_servers,
+                name,
+                partitions=self._partitions,
+                configuration=topic_configuration(name, KafkaSettings()),
+            )
 
     async def store(self, name: str) -> Database:
         if name not in self._stores:

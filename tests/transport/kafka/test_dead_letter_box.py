@@ -1,5 +1,6 @@
 """Looking after dead letters on a real broker, beside the programs that speak over it."""
 
+import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -8,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from huleedu.core.errors import Conflict, NotFound, Rejected
 from huleedu.core.message import Message
@@ -18,7 +21,8 @@ from huleedu.transport.dead_letter_box import DeadLetter, Wanted, settle
 from huleedu.transport.failures import dead_letter, dead_letter_cause
 from huleedu.transport.kafka.administration import administration
 from huleedu.transport.kafka.dead_letter_box import KafkaDeadLetterBox
-from huleedu.transport.kafka.settlements import Settlements
+from huleedu.transport.kafka.retention import DAY_MS
+from huleedu.transport.kafka.settlements import GROUP, Settlements
 from tests.support.consumers import CANCELLED, PROCEED, note_effects, proceed, read_effects
 from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
@@ -252,3 +256,63 @@ async def test_what_others_put_there_is_found_too(bus: KafkaBus, box: KafkaDeadL
     assert await box.replay([found]) == 1
     (again,) = await bus.read(PROCEED)
     assert (again.value, again.headers["dead-letter-attempts"]) == (b"", "0")
+
+
+async def test_settled_for_as_long_as_the_letters_are_kept(bus: KafkaBus) -> None:
+    """The broker is told to remember what is settled past the end of the letters' own time."""
+    await put(bus, [letter(bus, "b1")])
+    async with KafkaDeadLetterBox.opened(bus.connection, bus.platform, TOPICS, 90 * DAY_MS) as box:
+        assert await box.discard(await letters_of(box, Wanted())) == 1
+
+    remembered = await eventually(partial(_remembered_ms, bus), bool)
+    assert 90 * DAY_MS < remembered[-1] < 180 * DAY_MS
+
+
+async def test_when_what_is_settled_is_forgotten_all_is_shown_again(
+    bus: KafkaBus, box: KafkaDeadLetterBox
+) -> None:
+    """A broker that lost the offsets hides no dead letter: the settled ones wait again, and can
+    be settled anew."""
+    await put(bus, [letter(bus, batch) for batch in BATCHES])
+    assert await box.discard((await letters_of(box))[::2]) == 6
+    seen_before = await letters_of(box, Wanted())
+    await _forget_what_is_settled(bus)
+
+    assert batches(await letters_of(box, Wanted())) == sorted(BATCHES)
+    assert await box.discard(seen_before) == 6
+    assert len(await letters_of(box, Wanted())) == 6
+    assert await box.discard(await letters_of(box, Wanted())) == 6
+    assert await letters_of(box, Wanted()) == []
+
+
+async def _forget_what_is_settled(bus: KafkaBus) -> None:
+    client = AIOKafkaClient(**bus.connection.client_options())
+    await client.bootstrap()
+    try:
+        coordinator = await client.coordinator_lookup(CoordinationType.GROUP, GROUP)
+        answer = await client.send(coordinator, DeleteGroupsRequest([GROUP]))
+    finally:
+        await client.close()
+    assert answer.results == [(GROUP, 0)]
+
+
+async def _remembered_ms(bus: KafkaBus) -> list[int]:
+    """Return for how long the broker keeps each offset of the group, in the order of commits."""
+    # Its own log of offsets; a value of the version 1 says when the offset ends, others do not.
+    reader = AIOKafkaConsumer(
+        "__consumer_offsets", auto_offset_reset="earliest", **bus.connection.client_options()
+    )
+    found: list[int] = []
+    await reader.start()
+    try:
+        ends = await reader.end_offsets(reader.assignment())
+        while any([await reader.position(tp) < end for tp, end in ends.items()]):
+            for records in (await reader.getmany(timeout_ms=200)).values():
+                for record in records:
+                    value = record.value or b""
+                    if GROUP.encode() in record.key and value[:2] == b"\x00\x01":
+                        committed, ends_at = struct.unpack(">qq", value[-16:])
+                        found.append(ends_at - committed)
+    finally:
+        await reader.stop()
+    return found

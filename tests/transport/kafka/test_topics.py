@@ -19,6 +19,7 @@ from huleedu.core.settings import KafkaSettings, Settings
 from huleedu.core.topics import TOPICS
 from huleedu.transport.kafka import lag
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.retention import DAY_MS
 from huleedu.transport.kafka.topics import Outcome, bootstrap, contract_topics, with_dead_letters
 from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
@@ -227,7 +228,8 @@ async def test_lag_is_what_a_group_has_before_it(
 
     (state,) = await lag.list_topics(connection, [group, silent], SystemClock(), [topic])
 
-    assert state == lag.TopicState(topic, 2, {group: (3 - 2) + 2})
+    assert (state.topic, state.partitions) == (topic, 2)
+    assert state.lag == {group: (3 - 2) + 2}
 
 
 async def test_a_topic_that_is_not_there_is_told(
@@ -297,23 +299,29 @@ def test_the_commands_make_and_show_the_topics(
     assert "24 of 24 topics are not there" in missing.stderr
     assert sorted(first.stdout.splitlines()) == sorted(f"{name}: created" for name in names)
     assert json.loads(second.stdout) == dict.fromkeys(names, "already exists")
-    assert json.loads(listed.stdout) == [
-        {"topic": name, "partitions": 3, "lag": {}} for name in names
-    ]
+    shown = json.loads(listed.stdout)
+    kept = {one["topic"]: one.pop("retention_ms") for one in shown}
+    assert shown == [{"topic": name, "partitions": 3, "lag": {}} for name in names]
+    assert {kept[name] for name in names if name.endswith(".dlq")} == {365 * DAY_MS}
     assert [ran.returncode for ran in (missing, first, second, listed)] == [0, 0, 0, 0]
 
 
 @pytest.mark.slow
-def test_the_command_says_that_partitions_are_too_few(
+def test_the_commands_say_what_is_too_little(
     broker: KafkaBroker | ForeignBroker, topic_prefix: str
 ) -> None:
-    """Exit code 2: the operator has to do something."""
+    """Exit code 2: the operator has to do something, about partitions and kept dead letters."""
     servers = broker.bootstrap_servers
+    more = {"KAFKA_DEFAULT_PARTITIONS": "6", "KAFKA_DEAD_LETTER_RETENTION_DAYS": "400"}
     run(servers, topic_prefix, "bootstrap")
-    ran = run(servers, topic_prefix, "bootstrap", KAFKA_DEFAULT_PARTITIONS="6")
+    ran = run(servers, topic_prefix, "bootstrap", **more)
+    listed = run(servers, topic_prefix, "list", **more)
 
-    assert ran.returncode == 2
+    assert (ran.returncode, listed.returncode) == (2, 0)
     assert "huleedu.batch.cancelled.v1 has 3, configured are 6" in ran.stderr
+    for told in (ran.stderr, listed.stderr):
+        assert "v1.dlq keeps dead letters for 365 days, configured are 400 days" in told
+        assert f"retention.ms={400 * DAY_MS}" in told
 
 
 @pytest.mark.slow
