@@ -8,7 +8,7 @@ Says: BatchEssaysRegistered, the spell-check command; for its smoke test EssayCo
 from huleedu.bos.answers import answer_migrations, purge_answers
 from huleedu.bos.handlers import subscriptions
 from huleedu.bos.http import routes
-from huleedu.bos.store import batch_migrations
+from huleedu.bos.schema import batch_migrations
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
 from huleedu.store.outbox_identity import outbox_identity_migrations

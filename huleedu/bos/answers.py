@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database as SchemaDatabase
 
-from huleedu.bos.idempotency import Answer, KeyedRequest, RememberedAnswer
+from huleedu.bos.idempotency import Answer, KeyedRequest, RememberedAnswer, first_answer
 from huleedu.core.clock import to_text
+from huleedu.store.database import Database
 from huleedu.store.migrations import Migrations
 
 answer_migrations = Migrations("answer")
@@ -28,6 +29,32 @@ def create_answer(database: SchemaDatabase) -> None:
             PRIMARY KEY (operation, key)
         ) STRICT, WITHOUT ROWID""")
     database.conn.execute("CREATE INDEX answer_by_age ON answer (answered_at)")
+
+
+async def answered_before(database: Database, request: KeyedRequest | None) -> Answer | None:
+    """Return the first answer under the request's key, if there is one.
+
+    Raises ``KeyReused``, ``StoreUnavailable``.
+    """
+    if request is None:
+        return None
+    remembered = await database.read(lambda db: find_answer(db, request))
+    return None if remembered is None else first_answer(request, remembered)
+
+
+async def kept_meanwhile(
+    database: Database, kept: Answer | None, request: KeyedRequest | None
+) -> Answer:
+    """Return what a transaction answered; None from it: another process had answered the key.
+
+    Raises ``KeyReused``, ``StoreUnavailable``.
+    """
+    if kept is not None:
+        return kept
+    assert request is not None, "only a keyed request can have been answered meanwhile"
+    earlier = await answered_before(database, request)
+    assert earlier is not None, "an answer outlives the request that it answers"
+    return earlier
 
 
 def find_answer(connection: sqlite3.Connection, request: KeyedRequest) -> RememberedAnswer | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from huleedu.bos.faults import MISSING, Fault, kind, missing, text_faults
 from huleedu.bos.languages import unknown_course
 from huleedu.core.enums import Language
 from huleedu.core.settings import Limits
@@ -19,9 +20,6 @@ READINESS_TIMEOUT_SECONDS_MAX = 90 * 86_400.0
 
 _ESSAY_ID = re.compile(r"[A-Za-z0-9._:\- ]{1,128}")
 _ESSAY_ID_RULE = "1-128 characters out of A-Z a-z 0-9 . _ : - and space are meant"
-# NUL ends a text in too many other systems; a lone surrogate is no character at all.
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
-_MISSING = object()
 
 
 class BatchRegistrationRequestV1(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,14 +35,6 @@ class BatchRegistrationRequestV1(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait for the essays' texts; None: as configured in ELS."""
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a body: where (keys and indexes), in words, and its kind."""
-
-    loc: tuple[str | int, ...]
-    msg: str
-    type: str
-
-
 def registration_faults(
     body: object, courses: Mapping[str, Language], limits: Limits
 ) -> list[Fault]:
@@ -53,13 +43,13 @@ def registration_faults(
     ``body`` is decoded JSON.  Fields that we do not know are ignored.
     """
     if not isinstance(body, dict):
-        return [Fault((), f"a JSON object is meant, not {_kind(body)}", "dict_type")]
+        return [Fault((), f"a JSON object is meant, not {kind(body)}", "dict_type")]
     faults = [
         *_count_faults(body),
         *_essay_ids_faults(body, limits),
         *_course_faults(body, courses),
-        *_text_faults(body, "class_designation", CLASS_DESIGNATION_CHARACTERS_MAX),
-        *_text_faults(body, "essay_instructions", limits.instructions_characters),
+        *text_faults(body, "class_designation", CLASS_DESIGNATION_CHARACTERS_MAX),
+        *text_faults(body, "essay_instructions", limits.instructions_characters),
         *_timeout_faults(body),
     ]
     if len(faults) > FAULTS_MAX:
@@ -75,11 +65,11 @@ def registration_of(body: object) -> BatchRegistrationRequestV1:
 
 def _count_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
     loc = ("expected_essay_count",)
-    count = body.get("expected_essay_count", _MISSING)
-    if count is _MISSING:
-        yield _missing(loc)
+    count = body.get("expected_essay_count", MISSING)
+    if count is MISSING:
+        yield missing(loc)
     elif not isinstance(count, int) or isinstance(count, bool):
-        yield Fault(loc, f"a whole number is meant, not {_kind(count)}", "int_type")
+        yield Fault(loc, f"a whole number is meant, not {kind(count)}", "int_type")
     elif count <= 0:
         yield Fault(loc, f"it is {count}; at least 1 is meant", "greater_than")
     else:
@@ -90,11 +80,11 @@ def _count_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _essay_ids_faults(body: Mapping[str, Any], limits: Limits) -> Iterator[Fault]:
     loc = ("essay_ids",)
-    ids = body.get("essay_ids", _MISSING)
-    if ids is _MISSING:
-        yield _missing(loc)
+    ids = body.get("essay_ids", MISSING)
+    if ids is MISSING:
+        yield missing(loc)
     elif not isinstance(ids, list):
-        yield Fault(loc, f"a list of essay ids is meant, not {_kind(ids)}", "list_type")
+        yield Fault(loc, f"a list of essay ids is meant, not {kind(ids)}", "list_type")
     elif not ids:
         yield Fault(loc, "at least 1 essay id is meant", "too_short")
     else:
@@ -109,7 +99,7 @@ def _each_essay_id(ids: list[Any]) -> Iterator[Fault]:
     for index, essay_id in enumerate(ids):
         loc = ("essay_ids", index)
         if not isinstance(essay_id, str):
-            yield Fault(loc, f"text is meant, not {_kind(essay_id)}", "string_type")
+            yield Fault(loc, f"text is meant, not {kind(essay_id)}", "string_type")
         elif not _ESSAY_ID.fullmatch(essay_id):
             yield Fault(loc, f"{_shown(essay_id)}: {_ESSAY_ID_RULE}", "string_pattern_mismatch")
         elif not essay_id.strip():
@@ -122,33 +112,10 @@ def _each_essay_id(ids: list[Any]) -> Iterator[Fault]:
 
 
 def _course_faults(body: Mapping[str, Any], courses: Mapping[str, Language]) -> Iterator[Fault]:
-    faults = list(_text_faults(body, "course_code", None))
+    faults = list(text_faults(body, "course_code", None))
     yield from faults
     if not faults and body["course_code"] not in courses:
         yield Fault(("course_code",), unknown_course(body["course_code"], courses), "value_error")
-
-
-def _text_faults(
-    body: Mapping[str, Any], field: str, characters_max: int | None
-) -> Iterator[Fault]:
-    loc = (field,)
-    text = body.get(field, _MISSING)
-    if text is _MISSING:
-        yield _missing(loc)
-        return
-    if not isinstance(text, str):
-        yield Fault(loc, f"text is meant, not {_kind(text)}", "string_type")
-        return
-    if not text.strip():
-        yield Fault(loc, "it is blank", "string_blank")
-    if characters_max is not None and len(text) > characters_max:
-        too_long = f"it has {len(text):,} characters; at most {characters_max:,} are allowed"
-        yield Fault(loc, too_long, "string_too_long")
-    unusable = _UNUSABLE.search(text)
-    if unusable is not None:
-        character = f"U+{ord(unusable[0]):04X}"
-        told = f"it contains {character} at position {unusable.start()}, which no text may hold"
-        yield Fault(loc, told, "string_unicode")
 
 
 def _timeout_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
@@ -157,24 +124,11 @@ def _timeout_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
     if seconds is None:
         return
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        yield Fault(loc, f"a number of seconds is meant, not {_kind(seconds)}", "float_type")
+        yield Fault(loc, f"a number of seconds is meant, not {kind(seconds)}", "float_type")
     elif not READINESS_TIMEOUT_SECONDS_MIN <= seconds <= READINESS_TIMEOUT_SECONDS_MAX:
         allowed = f"1 s to 90 days ({READINESS_TIMEOUT_SECONDS_MAX:,.0f} s) are allowed"
         yield Fault(loc, f"out of range; {allowed}", "out_of_range")
 
 
-def _missing(loc: tuple[str | int, ...]) -> Fault:
-    return Fault(loc, "this field is required", "missing")
-
-
 def _shown(text: str) -> str:
     return ascii(text if len(text) <= 40 else text[:40] + "…")
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    kinds = {int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
-    return kinds.get(type(value), type(value).__name__)

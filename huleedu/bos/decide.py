@@ -155,4 +155,5 @@ def _note_timeout(batch: Batch, fact: ReadinessTimedOut) -> Decision:
     last = batch.readiness_timed_out_at
     if last is not None and last >= fact.at:
         return Decision(batch, skipped="a later deadline passed already")
-    return Decision(replace(batch, readiness_timed_out_at=fact.at))
+    missing = fact.missing_essay_ids
+    return Decision(replace(batch, readiness_timed_out_at=fact.at, missing_essay_ids=missing))

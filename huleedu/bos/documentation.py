@@ -1,13 +1,14 @@
-"""What ``/openapi.json`` tells about a registration, whose route reads its body itself."""
+"""What ``/openapi.json`` tells about routes that read their body themselves."""
 
 from dataclasses import dataclass
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
-from huleedu.bos.api_models import Fault
+from huleedu.bos.faults import Fault
+from huleedu.core.enums import BatchStatus
 
 _PROBLEM = "application/problem+json"
 _TEXT = Schema(type=OpenAPIType.STRING, min_length=1)
@@ -26,6 +27,13 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
     error: str
     details: list[Fault] = []
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """The wish is on disk; ``status`` is the batch's, as BOS has it now."""
+
+    batch_id: str
+    status: BatchStatus
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +64,16 @@ REGISTERING = {
     413: _told(Problem, "The body is over the limit."),
     422: _told(Problem, "The Idempotency-Key was used before, with another body."),
     500: _told(Refused, "A fault of the server's own; nothing was registered."),
+    503: UNAVAILABLE,
+}
+
+TAKING = {
+    202: _told(Taken, "The wish is kept; what comes of it is decided by who knows the texts."),
+    400: _told(Refused, "The body is no JSON, or has faults: all of them are listed."),
+    404: NOT_FOUND,
+    409: _told(Problem, "The batch's state does not allow it: the detail tells why."),
+    413: REGISTERING[413],
+    422: REGISTERING[422],
     503: UNAVAILABLE,
 }
 
@@ -97,4 +115,39 @@ class RegisterOperation(Operation):
         )
         self.request_body = RequestBody(
             content={"application/json": OpenAPIMediaType(schema=schema)}, required=True
+        )
+
+
+@dataclass
+class ExtendOperation(Operation):
+    """The extension with its body."""
+
+    def __post_init__(self) -> None:
+        deadline = Schema(
+            type=OpenAPIType.STRING,
+            format=OpenAPIFormat.DATE_TIME,
+            description="With its offset from UTC; in the future, at most 90 days ahead.",
+        )
+        schema = Schema(
+            type=OpenAPIType.OBJECT, required=["deadline"], properties={"deadline": deadline}
+        )
+        self.request_body = RequestBody(
+            content={"application/json": OpenAPIMediaType(schema=schema)}, required=True
+        )
+
+
+@dataclass
+class CancelOperation(Operation):
+    """The cancelling with its body, which may be left out."""
+
+    def __post_init__(self) -> None:
+        schema = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                "reason": Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL], max_length=1_000),
+                "cancelled_by": Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL], max_length=200),
+            },
+        )
+        self.request_body = RequestBody(
+            content={"application/json": OpenAPIMediaType(schema=schema)}, required=False
         )

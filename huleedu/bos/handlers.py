@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from huleedu.bos.attempts import keep_failed_essay_ids, keep_ready_essays, load_retried_ids
 from huleedu.bos.decide import counts_for, decide
 from huleedu.bos.model import (
     Batch,
@@ -21,22 +22,19 @@ from huleedu.bos.references import (
     ReferenceSeeker,
     references_in,
 )
-from huleedu.bos.registration import SOURCE_SERVICE
 from huleedu.bos.repository import BatchRepositoryProtocol, FirstResult
+from huleedu.bos.speech import spellcheck_command
 from huleedu.bos.store import SqliteBatchRepository
 from huleedu.core.enums import EssayStatus, ProcessingEvent
 from huleedu.core.errors import MalformedMessage, NotFound
-from huleedu.core.ids import derived_event_id
 from huleedu.core.logging import create_service_logger, log_event_processing
-from huleedu.core.message import Header, Message, event_message
+from huleedu.core.message import Message
 from huleedu.core.messages import (
     SPELLCHECK_PHASE,
     BatchEssaysReady,
     BatchReadinessTimeout,
-    BatchServiceSpellcheckInitiateCommandDataV1,
     ELSBatchPhaseOutcomeV1,
     SpellcheckResultDataV1,
-    batch_reference,
 )
 from huleedu.core.platform import Platform
 from huleedu.core.ports import EssayReferences
@@ -94,16 +92,26 @@ def apply(
     before = _load(repository, heard)
     after = dict(before)
     said: list[Message] = []
-    for one, fact in _facts(repository, before, heard, references):
+    for one, fact in _facts(connection, before, heard, references):
         decision = decide(after[one.batch_id], fact, now)
         after[one.batch_id] = decision.batch
         _log(one, decision)
         if decision.to_spellcheck:
-            said.append(_command(one, decision, now))
+            command = spellcheck_command(decision.batch, decision.to_spellcheck, now, one.message)
+            said.append(command)
+        _keep_essays(connection, fact, decision)
     repository.save_processing_pipeline_state(
         batch for batch_id, batch in after.items() if batch is not before[batch_id]
     )
     return said
+
+
+def _keep_essays(connection: sqlite3.Connection, fact: Fact, decision: Decision) -> None:
+    """Keep what a retry will need, and readers want to know."""
+    if isinstance(fact, EssaysReady):
+        keep_ready_essays(connection, decision.batch.batch_id, fact.essays)
+    elif isinstance(fact, PhaseConcluded) and decision.concluded:
+        keep_failed_essay_ids(connection, decision.batch, fact.failed_essay_ids)
 
 
 def _load(repository: BatchRepositoryProtocol, heard: Sequence[Heard]) -> Mapping[str, Batch]:
@@ -118,13 +126,13 @@ def _load(repository: BatchRepositoryProtocol, heard: Sequence[Heard]) -> Mappin
 
 
 def _facts(
-    repository: BatchRepositoryProtocol,
+    connection: sqlite3.Connection,
     batches: Mapping[str, Batch],
     heard: Sequence[Heard],
     references: References,
 ) -> Iterable[tuple[Heard, Fact]]:
     """Yield the facts in order; the results of a batch as one, where its last one stands."""
-    counted = _count_results(repository, batches, heard)
+    counted = _count_results(connection, batches, heard)
     last_result = {
         one.batch_id: one for one in heard if isinstance(one.data, SpellcheckResultDataV1)
     }
@@ -138,14 +146,15 @@ def _facts(
         elif isinstance(data, ELSBatchPhaseOutcomeV1):
             yield one, _phase_concluded(data, one.attempt)
         elif isinstance(data, BatchReadinessTimeout):
-            yield one, ReadinessTimedOut(data.metadata.timestamp)
+            yield one, ReadinessTimedOut(data.metadata.timestamp, tuple(data.missing_essay_ids))
         else:
             raise TypeError(f"BOS does not listen to {one.event.value}")
 
 
 def _count_results(
-    repository: BatchRepositoryProtocol, batches: Mapping[str, Batch], heard: Sequence[Heard]
+    connection: sqlite3.Connection, batches: Mapping[str, Batch], heard: Sequence[Heard]
 ) -> Mapping[str, ResultsCounted]:
+    repository = SqliteBatchRepository(connection)
     results = [
         FirstResult(
             one.batch_id,
@@ -163,7 +172,11 @@ def _count_results(
             raise MalformedMessage(
                 f"a result of essay {result.essay_id!r}, which batch {result.batch_id} has not"
             )
-    return repository.count_first_results(results)
+    # A checker that names no attempt may repeat what it said of an essay that is not checked again.
+    retried = load_retried_ids(connection, [batches[batch_id] for batch_id in registered])
+    return repository.count_first_results(
+        [one for one in results if one.essay_id in retried.get(one.batch_id, (one.essay_id,))]
+    )
 
 
 def _phase_concluded(data: ELSBatchPhaseOutcomeV1, attempt: int | None) -> PhaseConcluded:
@@ -173,28 +186,11 @@ def _phase_concluded(data: ELSBatchPhaseOutcomeV1, attempt: int | None) -> Phase
             f"only {SPELLCHECK_PHASE!r} is run"
         )
     return PhaseConcluded(
-        attempt or 1, data.phase_status, len(data.processed_essays), len(data.failed_essay_ids)
-    )
-
-
-def _command(heard: Heard, decision: Decision, now: datetime) -> Message:
-    event = ProcessingEvent.BATCH_SPELLCHECK_INITIATE_COMMAND
-    batch = decision.batch
-    attempt = str(batch.attempt)
-    return event_message(
-        event,
-        BatchServiceSpellcheckInitiateCommandDataV1(
-            entity_ref=batch_reference(batch.batch_id),
-            timestamp=now,
-            essays_to_process=list(decision.to_spellcheck),
-            language=batch.language,
-        ),
-        event_id=derived_event_id(event.value, batch.batch_id, attempt),
-        at=now,
-        source_service=SOURCE_SERVICE,
-        correlation_id=batch.correlation_id,
-        cause=heard.message,
-        headers={Header.ATTEMPT: attempt},
+        attempt or 1,
+        data.phase_status,
+        len(data.processed_essays),
+        len(data.failed_essay_ids),
+        tuple(data.failed_essay_ids),
     )
 
 

@@ -1,15 +1,25 @@
 """BOS over HTTP: parse, ask, answer; no rule lives here."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, HeaderParameter, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
-from huleedu.bos.api_models import Fault, registration_faults, registration_of
+from huleedu.bos.answering import (
+    AnyRequest,
+    IdempotencyKey,
+    as_response,
+    counted,
+    invalid,
+    key_reused,
+    not_json,
+    succeeded,
+)
+from huleedu.bos.answers import answered_before
+from huleedu.bos.api_models import registration_faults, registration_of
 from huleedu.bos.documentation import (
     NOT_FOUND,
     REGISTERING,
@@ -17,13 +27,14 @@ from huleedu.bos.documentation import (
     WRONG_QUESTION,
     RegisterOperation,
 )
-from huleedu.bos.idempotency import Answer, KeyReused, RequestsInFlight, keyed_request
+from huleedu.bos.http_actions import action_routes
+from huleedu.bos.idempotency import KeyReused, RequestsInFlight, keyed_request
 from huleedu.bos.paging import cursor_at, position_of
 from huleedu.bos.registrar import BatchRegistrar
 from huleedu.bos.smoke_batch import SMOKE_TEXTS, smoke_registration
 from huleedu.bos.views import BatchSummary, BatchView, find_batch, list_batches
 from huleedu.core.enums import BatchStatus, Language
-from huleedu.core.errors import NotFound, Rejected, Unavailable
+from huleedu.core.errors import NotFound
 from huleedu.core.logging import create_service_logger
 from huleedu.core.metrics import BATCH_OPERATIONS
 from huleedu.core.platform import Platform
@@ -31,17 +42,7 @@ from huleedu.core.ports import ContentClient
 from huleedu.core.settings import Limits, Settings
 from huleedu.store.database import Database
 from huleedu.web.body import MalformedBody, read_json
-from huleedu.web.problems import problem
 from huleedu.web.request import correlation_id_of
-
-AnyRequest = Request[Any, Any, Any]
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        description="1-255 visible ASCII characters: a repeat gets the first answer",
-    ),
-]
 
 REGISTER = "register_batch"
 TRIGGER_SMOKE_TEST = "trigger_spellcheck_test"
@@ -66,13 +67,15 @@ def routes(
     registrar = BatchRegistrar(database, platform, courses)
     in_flight = RequestsInFlight()
     return [
-        _register_route(registrar, in_flight, settings.limits, courses),
-        _smoke_test_route(registrar, in_flight, content),
+        _register_route(database, registrar, in_flight, settings.limits, courses),
+        _smoke_test_route(database, registrar, in_flight, content),
+        *action_routes(database, platform, in_flight, settings.limits),
         *_read_routes(database, settings.limits),
     ]
 
 
 def _register_route(
+    database: Database,
     registrar: BatchRegistrar,
     in_flight: RequestsInFlight,
     limits: Limits,
@@ -91,32 +94,34 @@ def _register_route(
         request: AnyRequest, idempotency_key: IdempotencyKey = None
     ) -> Response[Any]:
         """Register a class of essays; an Idempotency-Key makes a repeat harmless."""
-        with _counted(REGISTER):
+        with counted(REGISTER):
             try:
                 body = await read_json(request, limits)
             except MalformedBody:
-                return _not_json()
+                return not_json(REGISTER)
             if not body:  # the contract's "empty JSON": null, {}, [], ""
-                return _not_json()
+                return not_json(REGISTER)
             keyed = keyed_request(REGISTER, idempotency_key, body)
             with in_flight.hold(keyed):
-                earlier = await registrar.answered_before(keyed)
+                earlier = await answered_before(database, keyed)
                 if earlier is not None:
-                    return _as_response(earlier)
+                    return as_response(earlier)
                 faults = registration_faults(body, courses, limits)
                 if faults:
-                    return _invalid(faults)
+                    return invalid(REGISTER, faults)
                 registration = registration_of(body)
                 correlation_id = correlation_id_of(request)
                 answer = await registrar.register(registration, correlation_id, keyed)
-            BATCH_OPERATIONS.labels(REGISTER, "success").inc()
-            return _as_response(answer)
+            return succeeded(REGISTER, answer)
 
     return register_batch
 
 
 def _smoke_test_route(
-    registrar: BatchRegistrar, in_flight: RequestsInFlight, content: ContentClient
+    database: Database,
+    registrar: BatchRegistrar,
+    in_flight: RequestsInFlight,
+    content: ContentClient,
 ) -> HTTPRouteHandler:
     @post(
         "/v1/batches/trigger-spellcheck-test",
@@ -130,12 +135,12 @@ def _smoke_test_route(
         request: AnyRequest, idempotency_key: IdempotencyKey = None
     ) -> Response[Any]:
         """Register and run three short English essays, to see that the whole way works."""
-        with _counted(TRIGGER_SMOKE_TEST):
+        with counted(TRIGGER_SMOKE_TEST):
             keyed = keyed_request(TRIGGER_SMOKE_TEST, idempotency_key, None)
             with in_flight.hold(keyed):
-                earlier = await registrar.answered_before(keyed)
+                earlier = await answered_before(database, keyed)
                 if earlier is not None:
-                    return _as_response(earlier)
+                    return as_response(earlier)
                 texts = {
                     essay_id: await content.put(text.encode())
                     for essay_id, text in SMOKE_TEXTS.items()
@@ -143,8 +148,7 @@ def _smoke_test_route(
                 answer = await registrar.register(
                     smoke_registration(), correlation_id_of(request), keyed, texts
                 )
-            BATCH_OPERATIONS.labels(TRIGGER_SMOKE_TEST, "success").inc()
-            return _as_response(answer)
+            return succeeded(TRIGGER_SMOKE_TEST, answer)
 
     return trigger_spellcheck_test
 
@@ -188,42 +192,10 @@ def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
     return [get_batches, get_batch]
 
 
-@contextmanager
-def _counted(operation: str) -> Iterator[None]:
-    """Count a request that ends in an error of the tree; others end in ``_exception_handlers``."""
-    try:
-        yield
-    except Rejected:
-        BATCH_OPERATIONS.labels(operation, "validation_error").inc()
-        raise
-    except Unavailable:
-        BATCH_OPERATIONS.labels(operation, "error").inc()
-        raise
-
-
 def _exception_handlers(operation: str) -> dict[Any, Callable[..., Response[Any]]]:
     def failed(_request: AnyRequest, error: Exception) -> Response[Any]:
         _logger.error("batch_registration_failed", operation=operation, exc_info=error)
         BATCH_OPERATIONS.labels(operation, "error").inc()
         return Response({"error": "Failed to register batch."}, status_code=500)
 
-    return {KeyReused: _key_reused, Exception: failed}
-
-
-def _key_reused(_request: AnyRequest, error: KeyReused) -> Response[Any]:
-    return problem(422, "Unprocessable Content", str(error), code=error.code)
-
-
-def _not_json() -> Response[Any]:
-    BATCH_OPERATIONS.labels(REGISTER, "validation_error").inc()
-    return Response({"error": "Request body must be valid JSON"}, status_code=400)
-
-
-def _invalid(faults: list[Fault]) -> Response[Any]:
-    BATCH_OPERATIONS.labels(REGISTER, "validation_error").inc()
-    _logger.warning("batch_registration_refused", faults=len(faults), first=faults[0].msg)
-    return Response({"error": "Validation Error", "details": faults}, status_code=400)
-
-
-def _as_response(answer: Answer) -> Response[Any]:
-    return Response(answer.body, status_code=answer.status, media_type="application/json")
+    return {KeyReused: key_reused, Exception: failed}

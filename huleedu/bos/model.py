@@ -22,6 +22,14 @@ CLOSED = frozenset(
 """Statuses in which no event about the current attempt changes the batch any more."""
 
 
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """A teacher stopped the batch."""
+
+    at: datetime
+    reason: str | None = None
+    cancelled_by: str | None = None
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A registered batch as its pipelines see it; what the teacher wrote is not needed here."""
 
@@ -34,11 +42,22 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     """Which spell-check of the batch counts, from 1; a retry adds 1."""
     successful: int = 0
-    """Distinct essays of this attempt with a good result so far."""
+    """Essays with a good result so far, distinct; those of earlier attempts included."""
     failed: int = 0
-    """Distinct essays of this attempt with a failure so far."""
+    """Essays with a failure so far, distinct; those that are checked again not included."""
+    deadline: datetime | None = None
+    """Until when a teacher wished it to wait for texts; None: as it was registered."""
+    extended_at: datetime | None = None
+    """When that was said; strictly later with each extension."""
+    extensions: int = 0
+    """How often its deadline was moved."""
+    proceed_requested_at: datetime | None = None
+    """When a teacher told it to go on with what is there."""
     readiness_timed_out_at: datetime | None = None
     """The last deadline that passed with essays missing."""
+    missing_essay_ids: tuple[str, ...] | None = None
+    """The essays that were missing then."""
+    cancellation: Cancellation | None = None
     pipelines: ProcessingPipelineState
 
 
@@ -62,12 +81,14 @@ class PhaseConcluded(msgspec.Struct, frozen=True):
     status: PipelineExecutionStatus
     successful: int
     failed: int
+    failed_essay_ids: tuple[str, ...] = ()
 
 
 class ReadinessTimedOut(msgspec.Struct, frozen=True):
-    """Essays were missing at a deadline."""
+    """These essays were missing at a deadline."""
 
     at: datetime
+    missing_essay_ids: tuple[str, ...] = ()
 
 
 Fact = EssaysReady | ResultsCounted | PhaseConcluded | ReadinessTimedOut

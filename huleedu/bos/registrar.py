@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from huleedu.bos.answers import find_answer, remember_answer
+from huleedu.bos.answers import find_answer, kept_meanwhile, remember_answer
 from huleedu.bos.api_models import BatchRegistrationRequestV1
-from huleedu.bos.idempotency import Answer, KeyedRequest, first_answer
+from huleedu.bos.idempotency import Answer, KeyedRequest
 from huleedu.bos.model import Batch
 from huleedu.bos.registration import content_ready_message, new_batch, registered_message
 from huleedu.bos.store import SqliteBatchRepository
@@ -35,16 +35,6 @@ class BatchRegistrar:
         self._platform = platform
         self._courses = courses
 
-    async def answered_before(self, request: KeyedRequest | None) -> Answer | None:
-        """Return the first answer under the request's key, if there is one.
-
-        Raises ``KeyReused``, ``StoreUnavailable``.
-        """
-        if request is None:
-            return None
-        remembered = await self._database.read(lambda db: find_answer(db, request))
-        return None if remembered is None else first_answer(request, remembered)
-
     async def register(
         self,
         registration: BatchRegistrationRequestV1,
@@ -65,14 +55,12 @@ class BatchRegistrar:
             registered_message(batch, registration, now),
             *(content_ready_message(batch, *text, now) for text in texts.items()),
         ]
-        answer = await self._database.write(
+        kept = await self._database.write(
             lambda db: _register(db, batch, registration, said, request, now)
         )
-        if answer is None:
-            assert request is not None, "only a keyed request can have been answered meanwhile"
-            earlier = await self.answered_before(request)
-            assert earlier is not None, "an answer outlives the request that it answers"
-            return earlier
+        answer = await kept_meanwhile(self._database, kept, request)
+        if kept is None:
+            return answer
         _logger.info(
             "batch_registered",
             batch_id=batch_id,

@@ -134,6 +134,58 @@ def concluded(
     )
 
 
+def redispatched(
+    state: ProcessingPipelineState, retried: int, at: datetime
+) -> ProcessingPipelineState:
+    """Return the state after ``retried`` of the failed essays were commanded to be checked again.
+
+    The counts go on from the outcome before, so that they speak of the whole batch throughout.
+    The spell-check must be concluded, with at least so many failures.
+    """
+    detail = state.spellcheck
+    assert detail is not None, "what is retried was commanded before"
+    counts = detail.essay_counts
+    assert 0 < retried <= counts.failed, "only what failed is retried"
+    failed = counts.failed - retried
+    return msgspec.structs.replace(
+        state,
+        last_updated=at,
+        spellcheck=PipelineStateDetail(
+            status=PipelineExecutionStatus.DISPATCH_INITIATED,
+            essay_counts=EssayProcessingCounts(
+                total=counts.total,
+                pending_dispatch_or_processing=retried,
+                successful=counts.successful,
+                failed=failed,
+            ),
+            started_at=at,
+            progress_percentage=_percentage(counts.total, counts.successful + failed),
+        ),
+    )
+
+
+def cancelled(state: ProcessingPipelineState, reason: str, at: datetime) -> ProcessingPipelineState:
+    """Return the state after the batch was cancelled: what had no result has failed.
+
+    A pipeline that was not commanded, or has ended, stays as it is.
+    """
+    detail = state.spellcheck
+    if detail is None or detail.status in TERMINAL:
+        return state
+    counts = detail.essay_counts
+    return msgspec.structs.replace(
+        state,
+        last_updated=at,
+        spellcheck=msgspec.structs.replace(
+            detail,
+            status=PipelineExecutionStatus.CANCELLED,
+            essay_counts=_counts(counts.total, counts.successful, counts.total - counts.successful),
+            completed_at=at,
+            error_info={"reason": reason},
+        ),
+    )
+
+
 def _counts(total: int, successful: int, failed: int) -> EssayProcessingCounts:
     # Results are counted apart from the dispatch: never more done than there are.
     done = min(total, successful + failed)

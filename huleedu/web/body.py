@@ -22,7 +22,11 @@ async def read_json(request: Request[Any, Any, Any], limits: Limits) -> object:
     Raises :class:`MalformedBody` when there is none, when it is not JSON in UTF-8 or when it nests
     deeper than ``limits.json_depth``; ``TooLarge`` past ``limits.json_body_bytes``.
     """
-    body = await read_body(request, limits.json_body_bytes)
+    return json_in(await read_body(request, limits.json_body_bytes), limits)
+
+
+def json_in(body: bytes, limits: Limits) -> object:
+    """Return the decoded JSON of a body that was read; raises as :func:`read_json`."""
     if not body.strip():
         raise MalformedBody("the request has no body; it must be JSON")
     try:

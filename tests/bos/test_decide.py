@@ -186,11 +186,14 @@ def test_an_outcome_must_be_an_end() -> None:
 
 def test_a_timeout_is_noted_and_closes_nothing() -> None:
     """The last deadline that passed is kept, in whichever order they are heard."""
-    early, late = ReadinessTimedOut(AT), ReadinessTimedOut(LATER)
+    early, late = ReadinessTimedOut(AT, ("b", "c")), ReadinessTimedOut(LATER, ("c",))
 
-    assert after(early) == replace(REGISTERED, readiness_timed_out_at=AT)
+    assert after(early) == replace(
+        REGISTERED, readiness_timed_out_at=AT, missing_essay_ids=("b", "c")
+    )
     assert after(early, late) == after(late, early) == after(late, late)
     assert after(late).readiness_timed_out_at == LATER
+    assert after(late).missing_essay_ids == ("c",)
     assert decide(after(early), READY, LATER).to_spellcheck == READY.essays
 
 
