@@ -74,6 +74,19 @@ class Results:
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
+    async def next(self, count: int) -> float:
+        """Wait for so many more results; return when the last was here (``current_time``)."""
+        while True:
+            got = await self._consumer.getmany(timeout_ms=1_000)
+            count -= sum(len(records) for records in got.values())
+            if count <= 0:
+                return anyio.current_time()
+
+    async def rest(self) -> None:
+        """Read on until nothing comes any more."""
+        while await self._consumer.getmany(timeout_ms=QUIET_MS):
+            pass
+
     async def read(self, batch_count: int) -> Outcome:
         """Wait for results about so many batches, then for more that should not come."""
         results: list[bytes] = []

@@ -7,12 +7,10 @@ bears on both: trust the ratio within a pair, not the figures.
 """
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,24 +18,13 @@ import anyio
 import psutil
 import uvloop
 
+from bench.contender import BARE_LOOP, ELS_WORKER, Contender, await_start, running
 from bench.loaded_broker import Results, faults, loaded_topics
+from bench.recovery import recoveries, told
 from bench.workload import Event, batches, stream
-from tests.support.deployment import Deployment
 from tests.support.kafka_broker import KafkaBroker
 
-TREE = Path(__file__).parents[1]
 SECONDS_MAX = 600.0
-START_SECONDS_MAX = 60.0
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A process to be measured: how it is started, and what it writes when it begins."""
-
-    name: str
-    command: Sequence[str]
-    started: bytes
-    environment: Callable[[Path, str, str], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -50,28 +37,7 @@ class Measured:
     faults: Sequence[str]
 
 
-def _bare_environment(directory: Path, servers: str, prefix: str) -> Mapping[str, str]:
-    ours = {
-        "KAFKA_BOOTSTRAP_SERVERS": servers,
-        "BENCH_PREFIX": prefix,
-        "BENCH_SCRATCH": str(directory),
-    }
-    return os.environ | ours
-
-
-def _role_environment(directory: Path, servers: str, prefix: str) -> Mapping[str, str]:
-    return Deployment(directory, servers, prefix, KAFKA_STATIC_MEMBERSHIP="true").environment
-
-
-CONTENDERS = (
-    Contender("bare loop", ["-m", "bench.limit_raw"], b"CONSUMER_START", _bare_environment),
-    Contender(
-        "els-worker",
-        ["-m", "huleedu", "serve", "--role", "els-worker"],
-        b"consumer_started",
-        _role_environment,
-    ),
-)
+CONTENDERS = (BARE_LOOP, ELS_WORKER)
 
 
 async def measure(
@@ -82,12 +48,9 @@ async def measure(
     batch_count = len({event.key for event in events})
     log = anyio.Path(directory / "process.log")
     environment = contender.environment(directory, servers, prefix)
-    async with Results(servers, prefix) as results, _running(contender, environment, log) as pid:
-        with anyio.fail_after(START_SECONDS_MAX):
-            # Another process writes it.
-            while contender.started not in await log.read_bytes():  # noqa: ASYNC110
-                await anyio.sleep(0.002)
-        began, cpu_before = anyio.current_time(), _cpu_seconds(pid)
+    async with Results(servers, prefix) as results, running(contender, environment, log) as pid:
+        began = await await_start(contender, log)
+        cpu_before = _cpu_seconds(pid)
         with anyio.fail_after(SECONDS_MAX):
             outcome = await results.read(batch_count)
         cpu_seconds = _cpu_seconds(pid) - cpu_before
@@ -98,32 +61,6 @@ async def measure(
         peak,
         faults(outcome.results, batches(batch_count)),
     )
-
-
-@asynccontextmanager
-async def _running(
-    contender: Contender, environment: Mapping[str, str], log: anyio.Path
-) -> AsyncIterator[int]:
-    async with await log.open("wb") as out:
-        process = await anyio.open_process(
-            [sys.executable, *contender.command],
-            env=environment,
-            cwd=TREE,
-            stdin=None,
-            stdout=out.wrapped,
-            stderr=out.wrapped,
-        )
-    try:
-        yield process.pid
-    except TimeoutError:
-        said = await log.read_text()
-        print(f"the end of {contender.name}'s log:\n{said[-2000:]}", file=sys.stderr)
-        raise
-    finally:
-        with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -165,18 +102,29 @@ async def compare(batch_count: int, pairs: int, directory: Path, servers: str) -
     return right
 
 
+async def report(batch_count: int, pairs: int, kills: int, directory: Path, servers: str) -> bool:
+    """Print both comparisons; return whether every result was right."""
+    right = await compare(batch_count, pairs, directory, servers)
+    if kills:
+        print(told(await recoveries(directory, servers, stream(batch_count), kills)))
+    return right
+
+
 def main() -> int:
     """Run the command line; return 1 when a result was missing, wrong or repeated."""
     parser = argparse.ArgumentParser(prog="bench.readiness", description=__doc__)
     parser.add_argument("--batches", type=int, default=10_000)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=10)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-readiness-") as name:
         broker = KafkaBroker(Path(name) / "kafka")
         broker.start()
         try:
             right = uvloop.run(
-                compare(given.batches, given.pairs, Path(name), broker.bootstrap_servers)
+                report(
+                    given.batches, given.pairs, given.kills, Path(name), broker.bootstrap_servers
+                )
             )
         finally:
             broker.stop()
