@@ -75,8 +75,9 @@ class BatchMachine(RuleBasedStateMachine):
         self.failed: frozenset[str] = frozenset()
         self.retries = 0
 
-    @initialize()
-    def register(self) -> None:
+    @initialize(may_be_cancelled=st.sampled_from([False, False, True]))
+    def register(self, may_be_cancelled: bool) -> None:
+        self.may_be_cancelled = may_be_cancelled
         registration = BatchRegistrationRequestV1(**body(essay_ids=list(ESSAYS)))
         batch = new_batch(BATCH_ID, CORRELATION, registration, COURSES, AT)
         SqliteBatchRepository(self.connection).store_batch_context(batch, registration, AT)
@@ -86,7 +87,12 @@ class BatchMachine(RuleBasedStateMachine):
     def batch(self) -> Batch:
         return SqliteBatchRepository(self.connection).load_batches([BATCH_ID])[BATCH_ID]
 
-    @rule(essays=some_essays)
+    @precondition(lambda self: self.batch.proceed_requested_at)
+    @rule()
+    def els_goes_on_without_any(self) -> None:
+        self.els_says_ready(set())
+
+    @rule(essays=st.sets(st.sampled_from(ESSAYS), min_size=1))
     def els_says_ready(self, essays: set[str]) -> None:
         if self.ready is None:
             self.ready = frozenset(essays)
@@ -97,10 +103,10 @@ class BatchMachine(RuleBasedStateMachine):
         attempt = data.draw(st.none() | st.integers(1, self.batch.attempt))
         self.hear(spellcheck_result(BATCH_ID, essay, success=success, attempt=attempt))
 
-    @rule(failed=some_essays, data=st.data())
-    def els_concludes(self, failed: set[str], data: st.DataObject) -> None:
+    @rule(failed=some_essays, age=st.sampled_from([0, 0, 0, 1, 2]))
+    def els_concludes(self, failed: set[str], age: int) -> None:
         before = self.batch
-        attempt = data.draw(st.integers(1, before.attempt))
+        attempt = max(1, before.attempt - age)
         done = [essay for essay in ESSAYS if essay not in failed]
         status = SUCCESS if not failed else PARTIAL if done else FAILED
         self.hear(phase_outcome(BATCH_ID, status, done, sorted(failed), attempt=attempt))
@@ -132,6 +138,7 @@ class BatchMachine(RuleBasedStateMachine):
             assert before.status is S.AWAITING_CONTENT_VALIDATION
             assert before.proceed_requested_at is None
 
+    @precondition(lambda self: self.may_be_cancelled)
     @rule()
     def cancel(self) -> None:
         assert self.took(Cancel("why not")) == (self.before.status not in CLOSED)
