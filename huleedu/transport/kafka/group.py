@@ -53,6 +53,7 @@ class Group(ABC):
         self._platform = platform
         self._placed: dict[TopicPartition, int] = {}
         self._to_commit: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
         self._troubles: dict[str, str] = {}
         self._breaker = DeadLetterBreaker()
@@ -113,6 +114,10 @@ class Group(ABC):
         """Return whether nothing is fetched because of what is being handled."""
 
     @abstractmethod
+    def _is_in_hand(self, partition: TopicPartition) -> bool:
+        """Return whether messages of a partition that is not paused are read and not handled."""
+
+    @abstractmethod
     async def _consume(self, tasks: TaskGroup) -> None:
         """Fetch and handle until cancelled or ``Unavailable`` is raised."""
 
@@ -130,12 +135,14 @@ class Group(ABC):
         await self._commit()
         self._placed.clear()
         self._to_commit.clear()
+        self._committed.clear()
         await self._membership.leave()
 
     def _forget(self, revoked: Iterable[TopicPartition]) -> None:
         for partition in revoked:
             self._placed.pop(partition, None)
             self._to_commit.pop(partition, None)
+            self._committed.pop(partition, None)
             self._troubles.pop(_name(partition), None)
 
     async def _place(self) -> None:
@@ -165,14 +172,33 @@ class Group(ABC):
 
     async def _commit_now_and_then(self) -> None:
         now = anyio.current_time()
-        if self._to_commit and now - self._committed_at >= COMMIT_EVERY_SECONDS:
+        if now - self._committed_at >= COMMIT_EVERY_SECONDS:
             self._committed_at = now
+            await self._note_read()
             await self._commit()
+
+    async def _note_read(self) -> None:
+        """Note for the broker how far is read where all that was read is handled.
+
+        That is behind the last message: the mark that ends a transaction has an offset too, and
+        who looks at the lag would take it for a message that waits.
+        """
+        if self._is_stopped:
+            return
+        before = dict(self._placed)
+        for partition, position in (await self._membership.positions()).items():
+            generation = self._membership.assigned.get(partition)
+            if generation is None or not (
+                self._placed.get(partition) == before.get(partition) == generation
+            ):
+                continue
+            if position > self._committed.get(partition, 0) and not self._is_in_hand(partition):
+                self._to_commit[partition] = position
 
     async def _commit(self) -> None:
         offsets, self._to_commit = self._to_commit, {}
         if offsets:
-            await self._membership.commit(offsets)
+            self._committed |= await self._membership.commit(offsets)
 
     async def _deliver(self, delivery: Delivery) -> None:
         topic = delivery.messages[0].topic

@@ -38,7 +38,7 @@ class TopicState(msgspec.Struct, frozen=True):
 
     Only groups that committed something in this topic; where such a group committed nothing in a
     partition, it is behind by all that is kept there.  The mark that ends a transaction counts as
-    a message.
+    a message until the group has read past it.
     """
     retention_ms: int | None = None
     """How long the broker keeps a record; -1: for ever, None: the topic is not there."""

@@ -152,20 +152,22 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return how long ago the last fetch returned."""
         return anyio.current_time() - self._fetched_at
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         """Tell the broker where the group stands; of partitions that are still ours.
 
-        An unknown outcome is logged and no more: these offsets are for lag and tools, or come
-        again with the next ones.
+        Returns what the broker took.  An unknown outcome is logged and no more: these offsets are
+        for lag and tools, or come again with the next ones.
         """
         ours = {tp: offset for tp, offset in offsets.items() if tp in self.assigned}
         if not ours:
-            return
+            return ours
         try:
             with anyio.fail_after(COMMIT_SECONDS):
                 await self.client.commit(ours)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             _logger.warning("commit_unknown", group=self._group, error=repr(error))
+            return {}
+        return ours
 
     async def committed(
         self, partitions: Sequence[TopicPartition]

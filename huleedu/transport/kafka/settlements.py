@@ -14,7 +14,7 @@ import anyio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import NoError, for_code
+from aiokafka.errors import KafkaError, NoError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from huleedu.core.clock import Clock
@@ -127,14 +127,24 @@ class Settlements:
         # one names no generation and no member, as whoever is in no group.
         request = OffsetCommitRequest(GROUP, -1, "", self._kept_ms, list(topics.items()))
         with within(CALL_SECONDS, "noting what is settled"):
-            coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, GROUP)
-            answer = await self._client.send(
-                coordinator, request, group=ConnectionGroup.COORDINATION
-            )
-            for _, partitions in answer.topics:
-                for _, code in partitions:
-                    if for_code(code) is not NoError:
-                        raise for_code(code)()
+            while True:
+                try:
+                    await self._commit(request)
+                except KafkaError as error:  # a coordinator that moves, or is still being made
+                    if not error.retriable:
+                        raise
+                else:
+                    return
+                await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+    async def _commit(self, request: OffsetCommitRequest) -> None:
+        """Send it once.  Raises the library's error."""
+        coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, GROUP)
+        answer = await self._client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+        for _, partitions in answer.topics:
+            for _, code in partitions:
+                if for_code(code) is not NoError:
+                    raise for_code(code)()
 
 
 async def logs(

@@ -65,9 +65,13 @@ class StatelessGroup(Group):
                     await self._place_freed.wait()
             self._pause_or_resume()
             await self._commit()
+            await self._commit_now_and_then()
 
     def _is_busy(self) -> bool:
         return self._under_way >= self._subscription.concurrency
+
+    def _is_in_hand(self, partition: TopicPartition) -> bool:
+        return len(self._partitions[partition].window) > 0
 
     async def _positions(
         self, partitions: Sequence[TopicPartition]

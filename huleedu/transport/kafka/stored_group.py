@@ -50,6 +50,10 @@ class StoredGroup(Group):
     def _is_busy(self) -> bool:
         return self._membership.handling.locked()
 
+    def _is_in_hand(self, partition: TopicPartition) -> bool:
+        del partition
+        return False  # while they are handled nobody asks, and after a failure it is paused
+
     async def _positions(
         self, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, int | None]:
