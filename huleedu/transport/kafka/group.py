@@ -93,7 +93,10 @@ class Group(ABC):
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from being handled."""
         stopped = [] if self._stopped is None else [self._stopped]
-        return [*stopped, *self._troubles.values(), *self._watchdog.troubles()]
+        told = [*stopped, *self._troubles.values(), *self._watchdog.troubles()]
+        if told or self._membership.has_joined:
+            return told
+        return [f"{self._subscription.group} has not joined yet"]
 
     async def _consume_or_stand(self) -> None:
         if self._stopped is None:

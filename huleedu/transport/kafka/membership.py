@@ -59,6 +59,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.handling = anyio.Lock()
         self.assigned: dict[TopicPartition, int] = {}
         self._generation = 0
+        self.has_joined = False
+        """Whether partitions were given out to it, be it none, since it last joined."""
         self._on_revoked: Callable[[set[TopicPartition]], None] = lambda _revoked: None
 
     @property
@@ -100,6 +102,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def leave(self) -> None:
         """Leave the group; a broker that does not answer is not waited for."""
         client, self._client = self._client, None
+        self.has_joined = False
         self.assigned.clear()
         if client is not None:
             await _closed(client)
@@ -249,6 +252,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Note the partitions; a new generation of each begins."""
         self._generation += 1
         self.assigned = dict.fromkeys(assigned, self._generation)
+        self.has_joined = True
         _logger.info("partitions_assigned", group=self._group, partitions=_names(assigned))
 
 
