@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format broker crash crash-embedded bench-readiness requirements clean
+.PHONY: help setup run test test-fast lint format broker crash crash-embedded faults bench-readiness requirements clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,9 @@ crash: setup broker ## 200 submissions over a broker, a random role killed in ea
 
 crash-embedded: setup ## 50 submissions under kill -9 with restarts (RUNS=50 SEED=…)
 	$(BIN)/python -m tests.crash.embedded --runs $(or $(RUNS),50) $(if $(SEED),--seed $(SEED))
+
+faults: setup broker ## what a deployment over a broker withstands, in full (ROWS=2,4 SEED=…)
+	$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
 bench-readiness: broker ## els-worker beside a bare loop, over a broker (BATCHES=10000 PAIRS=3)
 	$(BIN)/python -m bench.readiness --batches $(or $(BATCHES),10000) --pairs $(or $(PAIRS),3)
