@@ -32,6 +32,7 @@ from huleedu.bos.idempotency import KeyReused, RequestsInFlight, keyed_request
 from huleedu.bos.paging import cursor_at, position_of
 from huleedu.bos.registrar import BatchRegistrar
 from huleedu.bos.smoke_batch import SMOKE_TEXTS, smoke_registration
+from huleedu.bos.stalls import timing_at
 from huleedu.bos.views import BatchSummary, BatchView, find_batch, list_batches
 from huleedu.core.enums import BatchStatus, Language
 from huleedu.core.errors import NotFound
@@ -70,7 +71,7 @@ def routes(
         _register_route(database, registrar, in_flight, settings.limits, courses),
         _smoke_test_route(database, registrar, in_flight, content),
         *action_routes(database, platform, in_flight, settings.limits),
-        *_read_routes(database, settings.limits),
+        *_read_routes(database, platform, settings),
     ]
 
 
@@ -153,8 +154,10 @@ def _smoke_test_route(
     return trigger_spellcheck_test
 
 
-def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
-    page_size = limits.page_size
+def _read_routes(
+    database: Database, platform: Platform, settings: Settings
+) -> list[HTTPRouteHandler]:
+    page_size = settings.limits.page_size
 
     @get(
         "/v1/batches",
@@ -169,7 +172,8 @@ def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
     ) -> BatchList:
         """List batches, newest first, a page at a time."""
         before = None if cursor is None else position_of(cursor)
-        page = await database.read(lambda db: list_batches(db, limit, before, status))
+        timing = timing_at(platform.clock.now(), settings)
+        page = await database.read(lambda db: list_batches(db, limit, timing, before, status))
         following = page.next_position
         return BatchList(
             batches=list(page.batches),
@@ -183,8 +187,9 @@ def _read_routes(database: Database, limits: Limits) -> list[HTTPRouteHandler]:
         tags=["batches"],
     )
     async def get_batch(batch_id: FromPath[str]) -> BatchView:
-        """Tell what a batch was registered with, its status and the state of its pipelines."""
-        view = await database.read(lambda db: find_batch(db, batch_id))
+        """Tell what a batch was registered with, how far it is, and what it waits for."""
+        timing = timing_at(platform.clock.now(), settings)
+        view = await database.read(lambda db: find_batch(db, batch_id, timing))
         if view is None:
             raise NotFound(f"no batch {batch_id[:80]!r} was registered here")
         return view

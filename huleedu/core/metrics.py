@@ -5,6 +5,9 @@ from prometheus_client import Counter, Gauge, Histogram
 BATCH_OPERATIONS = Counter(
     "batch_operations_total", "Operations on batches in BOS.", ["operation", "status"]
 )
+BOS_BATCHES_STALLED = Gauge(
+    "huleedu_bos_batches_stalled", "Batches that nobody took up, or went on with, in time."
+)
 TRANSPORT_MESSAGES = Counter(
     "huleedu_transport_messages_total",
     "Messages by what became of them: handled, again_later, set_aside.",

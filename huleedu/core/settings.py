@@ -81,6 +81,8 @@ class BosSettings(ModuleSettings, frozen=True, kw_only=True):
 
     http_port: Port | None = 5000
     consumer_group: str | None = "batch-orchestrator-service-group-v1.0"
+    stalled_seconds: Seconds = 900.0
+    """After how long a silence, where something was due, a batch is marked as stalled."""
 
 
 class ElsSettings(ModuleSettings, frozen=True, kw_only=True):
