@@ -19,8 +19,11 @@ from huleedu.results.model import (
     TextFact,
 )
 from huleedu.results.wording import (
+    DEADLINE_PASSED,
+    GOES_ON,
     NO_RESULT_IN_TIME,
     batch_status_text,
+    because,
     cancelled_text,
     essay_status_text,
     failure_text,
@@ -57,9 +60,7 @@ def view_of(facts: BatchFacts, patience_ends: str) -> BatchView:
     return BatchView(
         batch_id=facts.batch_id,
         status=status,
-        status_text=batch_status_text(
-            status, counts.texts_received, counts.succeeded + counts.failed, counts.expected
-        ),
+        status_text=_status_text(facts, status, counts),
         is_finished=finished_at is not None,
         correlation_id=facts.correlation_id,
         expected_essay_count=facts.expected_count,
@@ -70,9 +71,47 @@ def view_of(facts: BatchFacts, patience_ends: str) -> BatchView:
         finished_at=finished_at,
         deadline=facts.deadline,
         timed_out_at=facts.timed_out_at,
+        proceeded_at=facts.proceeded_at,
+        cancelled_at=facts.cancelled_at,
+        cancelled_by=facts.cancelled_by,
+        cancel_reason=facts.cancel_reason,
+        missing_essay_ids=_missing(facts, essays),
         essays=essays,
         refused_texts=_refused(facts),
     )
+
+
+def _status_text(facts: BatchFacts, status: BatchStatus, counts: Counts) -> str:
+    text = batch_status_text(
+        status, counts.texts_received, counts.succeeded + counts.failed, counts.expected
+    )
+    if status is BatchStatus.CANCELLED:
+        return f"{text}{because(facts.cancel_reason)}"
+    if status is not BatchStatus.AWAITING_CONTENT_VALIDATION:
+        return text
+    if facts.proceeded_at is not None:
+        return f"{text}; {GOES_ON}"
+    return f"{text}; {DEADLINE_PASSED}" if _is_overdue(facts) else text
+
+
+def _is_overdue(facts: BatchFacts) -> bool:
+    """Tell whether a deadline passed, and no later one was set."""
+    if facts.timed_out_at is None or facts.ready_at is not None:
+        return False
+    return facts.deadline is None or facts.deadline <= facts.timed_out_at
+
+
+def _missing(facts: BatchFacts, essays: Sequence[EssayView]) -> Sequence[str]:
+    ready = {essay.essay_id for essay in facts.essays if essay.is_ready}
+    return [
+        essay.essay_id
+        for essay in essays
+        if (
+            essay.original_storage_id is None
+            if facts.ready_at is None
+            else essay.essay_id not in ready
+        )
+    ]
 
 
 def _counts(facts: BatchFacts, essays: Sequence[EssayView]) -> Counts:
@@ -129,7 +168,7 @@ def _essay(batch: BatchFacts, essay: EssayFacts) -> EssayView:
     return EssayView(
         essay_id=essay.essay_id,
         status=status,
-        status_text=essay_status_text(status),
+        status_text=essay_status_text(status, is_overdue=_is_overdue(batch)),
         attempt=attempt,
         student_name=text.student_name if text else None,
         file_name=text.file_name if text else None,

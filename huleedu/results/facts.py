@@ -166,16 +166,18 @@ def proceeded(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
 
 
 def cancelled(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
-    """Note when a batch was first cancelled, and the reason given then."""
+    """Note when a batch was first cancelled, by whom, and the reason given then."""
     rows = []
     for one in heard:
         data = one.data
         assert isinstance(data, BatchCancelled)
-        rows.append((to_text(data.cancellation_time), data.reason, data.batch_id))
+        at = to_text(data.cancellation_time)
+        rows.append((at, data.reason, data.cancelled_by, data.batch_id))
     connection.executemany(
-        "UPDATE batch SET cancelled_at = ?1, cancel_reason = ?2 WHERE batch_id = ?3"
-        " AND (cancelled_at IS NULL"
-        " OR (?1, coalesce(?2, '')) < (cancelled_at, coalesce(cancel_reason, '')))",
+        "UPDATE batch SET cancelled_at = ?1, cancel_reason = ?2, cancelled_by = ?3"
+        " WHERE batch_id = ?4 AND (cancelled_at IS NULL"
+        " OR (?1, coalesce(?2, ''), coalesce(?3, ''))"
+        " < (cancelled_at, coalesce(cancel_reason, ''), coalesce(cancelled_by, '')))",
         rows,
     )
 

@@ -64,6 +64,7 @@ class BatchFacts(msgspec.Struct, frozen=True, kw_only=True):
     ready_count: int | None = None
     cancelled_at: str | None = None
     cancel_reason: str | None = None
+    cancelled_by: str | None = None
     outcome_attempt: int = 0
     outcome_status: PipelineExecutionStatus | None = None
     outcome_at: str | None = None
@@ -125,6 +126,13 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
     finished_at: str | None
     deadline: str | None
+    """Of the latest extension; null without one."""
     timed_out_at: str | None
+    proceeded_at: str | None
+    cancelled_at: str | None
+    cancelled_by: str | None
+    cancel_reason: str | None
+    missing_essay_ids: Sequence[str]
+    """Essays whose text is not here, or came too late, in the order of registration."""
     essays: Sequence[EssayView]
     refused_texts: Sequence[RefusedText]

@@ -10,6 +10,7 @@ import msgspec
 from huleedu.core.clock import to_text
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.messages import (
+    BatchCancelled,
     BatchEssaysReady,
     BatchReadinessExtended,
     BatchReadinessTimeout,
@@ -33,6 +34,8 @@ class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     attempt: int
     essay_id: str | None
+    details: msgspec.Raw
+    """A JSON object: what the event said beside whom it is about."""
 
 
 def note(connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime) -> None:
@@ -76,7 +79,8 @@ def _discriminator(one: Heard) -> str:
         case EssayContentRefused():
             return f"{data.storage_id} {data.reason.value}"
         case BatchReadinessExtended():
-            return to_text(data.deadline)
+            # A teacher may come back to an earlier wish.
+            return f"{to_text(data.deadline)} {to_text(data.metadata.timestamp)}"
         case BatchReadinessTimeout():
             return f"{data.timeout_duration_seconds:.6f}"  # one timeout a deadline
         case SpellcheckResultDataV1() if one.attempt is None:
@@ -89,8 +93,13 @@ _DETAILS: Mapping[type, Callable[[Any], dict[str, object]]] = {
     EssayContentReady: lambda data: {"storage_id": data.text_storage_id},
     EssayContentRefused: lambda data: {"storage_id": data.storage_id, "reason": data.reason},
     BatchEssaysReady: lambda data: {"essays": len(data.ready_essay_ids)},
-    BatchReadinessTimeout: lambda data: {"missing": len(data.missing_essay_ids)},
+    BatchReadinessTimeout: lambda data: {
+        "ready": len(data.ready_essay_ids),
+        "missing": len(data.missing_essay_ids),
+        "missing_essay_ids": data.missing_essay_ids,
+    },
     BatchReadinessExtended: lambda data: {"deadline": to_text(data.deadline)},
+    BatchCancelled: lambda data: {"reason": data.reason, "cancelled_by": data.cancelled_by},
     SpellcheckResultDataV1: lambda data: {"status": data.status},
     ELSBatchPhaseOutcomeV1: lambda data: {"status": data.phase_status},
 }
@@ -114,11 +123,17 @@ def events_after(
 ) -> Sequence[ProgressEvent]:
     """Return up to ``limit`` events of a batch with ids above ``after``, in order."""
     rows = connection.execute(
-        "SELECT id, event_type, attempt, essay_id FROM progress_event"
+        "SELECT id, event_type, attempt, essay_id, data FROM progress_event"
         " WHERE batch_id = ? AND id > ? ORDER BY id LIMIT ?",
         (batch_id, after, limit),
     )
     return [
-        ProgressEvent(id=number, event_type=kind, attempt=attempt, essay_id=essay_id or None)
-        for number, kind, attempt, essay_id in rows
+        ProgressEvent(
+            id=number,
+            event_type=kind,
+            attempt=attempt,
+            essay_id=essay_id or None,
+            details=msgspec.Raw(data.encode()),
+        )
+        for number, kind, attempt, essay_id, data in rows
     ]

@@ -118,3 +118,9 @@ def create_progress_event(database: SchemaDatabase) -> None:
             UNIQUE (batch_id, event_type, attempt, essay_id, discriminator)
         ) STRICT""")
     database.conn.execute("CREATE INDEX progress_event_by_batch ON progress_event (batch_id, id)")
+
+
+@results_migrations()
+def add_cancelled_by(database: SchemaDatabase) -> None:
+    """Who cancelled a batch."""
+    database.conn.execute("ALTER TABLE batch ADD COLUMN cancelled_by TEXT")

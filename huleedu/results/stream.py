@@ -209,7 +209,12 @@ def encode_event(event_id: int, kind: str, data: object) -> bytes:
 
 
 def _change(event: ProgressEvent, batch: BatchView) -> bytes:
-    data = {"event": event.event_type, "attempt": event.attempt, **_standing(batch)}
+    data = {
+        "event": event.event_type,
+        "attempt": event.attempt,
+        "details": event.details,
+        **_standing(batch),
+    }
     if event.essay_id is None:
         return encode_event(event.id, "batch", data)
     essay = next((one for one in batch.essays if one.essay_id == event.essay_id), None)
@@ -225,6 +230,11 @@ def _standing(batch: BatchView) -> dict[str, object]:
         "is_finished": batch.is_finished,
         "current_attempt": batch.attempt,
         "counts": batch.counts,
+        "missing": len(batch.missing_essay_ids),
+        "deadline": batch.deadline,
+        "timed_out_at": batch.timed_out_at,
+        "proceeded_at": batch.proceeded_at,
+        "cancel_reason": batch.cancel_reason,
     }
 
 
@@ -237,5 +247,6 @@ def _essay(essay: EssayView) -> Mapping[str, object]:
         "file_name",
         "corrections_made",
         "error",
+        "attempt",
     )
     return {field: getattr(essay, field) for field in fields}

@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from huleedu.results.model import BatchView, EssayView
+from huleedu.results.model import BatchView, EssayView, RefusedText
+from huleedu.results.wording import NOT_TAKEN
 
 COLUMNS = (
     "essay_id",
@@ -14,7 +15,10 @@ COLUMNS = (
     "status_text",
     "corrections_made",
     "error",
+    "attempt",
 )
+REFUSED = "refused"
+"""In place of a status: of a text that the batch did not take."""
 _BYTE_ORDER_MARK = "\ufeff"
 # A cell that begins like this may be run as a formula (OWASP, CSV injection); the full-width
 # forms are taken for the plain ones by some.
@@ -22,7 +26,8 @@ _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－"
 
 
 def as_csv(batch: BatchView) -> bytes:
-    """Return a header row and a row for each essay, in the order of registration.
+    """Return a header row, a row for each essay in the order of registration, and one for each
+    text that was not taken.
 
     Without the BOM spreadsheets would take the letters å, ä and ö for those of another encoding.
     """
@@ -31,11 +36,27 @@ def as_csv(batch: BatchView) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     writer.writerows(_row(essay) for essay in batch.essays)
+    writer.writerows(_refused_row(refused) for refused in batch.refused_texts)
     return text.getvalue().encode()
 
 
 def _row(essay: EssayView) -> Sequence[str]:
-    values = (getattr(essay, column) for column in COLUMNS)
+    return _cells([getattr(essay, column) for column in COLUMNS])
+
+
+def _refused_row(refused: RefusedText) -> Sequence[str]:
+    told = {
+        "essay_id": refused.essay_id,
+        "student_name": refused.student_name,
+        "file_name": refused.file_name,
+        "status": REFUSED,
+        "status_text": NOT_TAKEN,
+        "error": refused.reason_text,
+    }
+    return _cells([told.get(column) for column in COLUMNS])
+
+
+def _cells(values: Sequence[object]) -> Sequence[str]:
     return ["" if value is None else _harmless(str(value)) for value in values]
 
 

@@ -5,6 +5,9 @@ from huleedu.core.enums import BatchStatus, EssayStatus, RefusalReason
 ERROR_CHARACTERS_MAX = 500
 
 NO_TEXT_YET = "Waiting for the text"
+DEADLINE_PASSED = "the deadline has passed"
+NOT_TAKEN = "Not taken"
+GOES_ON = "about to go on with these"
 
 _ESSAY = {
     EssayStatus.READY_FOR_PROCESSING: "Text received",
@@ -43,10 +46,10 @@ _SOME_FAILURE = "The checker could not work on this text; try again."
 NO_RESULT_IN_TIME = "The check did not finish in time; try again."
 
 
-def essay_status_text(status: EssayStatus | None) -> str:
+def essay_status_text(status: EssayStatus | None, *, is_overdue: bool = False) -> str:
     """Return how an essay stands; other phases than the spell-check say their status's name."""
     if status is None:
-        return NO_TEXT_YET
+        return f"{NO_TEXT_YET}; {DEADLINE_PASSED}" if is_overdue else NO_TEXT_YET
     return _ESSAY.get(status, status.value.replace("_", " ").capitalize())
 
 
@@ -78,6 +81,11 @@ def failure_text(code: str | None, message: str | None) -> str:
 
 def cancelled_text(reason: str | None) -> str:
     """Return why an essay was stopped."""
+    return f"The batch was cancelled{because(reason) or '.'}"
+
+
+def because(reason: str | None) -> str:
+    """Return a teacher's reason behind a colon; nothing without one."""
     if reason is None or not reason.strip():
-        return "The batch was cancelled."
-    return f"The batch was cancelled: {failure_text(None, reason)}"
+        return ""
+    return f": {failure_text(None, reason)}"

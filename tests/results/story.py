@@ -121,7 +121,7 @@ class Story:
             deadline=deadline,
             metadata=self._metadata(P.BATCH_READINESS_EXTENDED),
         )
-        return self._message(P.BATCH_READINESS_EXTENDED, data, str(deadline))
+        return self._message(P.BATCH_READINESS_EXTENDED, data, str(deadline), str(self.now))
 
     def proceeded(self) -> Message:
         data = BatchProceedRequested(
@@ -129,12 +129,13 @@ class Story:
         )
         return self._message(P.BATCH_PROCEED_REQUESTED, data)
 
-    def cancelled(self, reason: str | None = None) -> Message:
+    def cancelled(self, reason: str | None = None, cancelled_by: str | None = None) -> Message:
         data = BatchCancelled(
             batch_id=self.batch_id,
             cancellation_time=self.now,
             metadata=self._metadata(P.BATCH_CANCELLED),
             reason=reason,
+            cancelled_by=cancelled_by,
         )
         return self._message(P.BATCH_CANCELLED, data)
 

@@ -152,6 +152,32 @@ def test_the_latest_extension_is_the_deadline() -> None:
     assert seen_after(*reversed(messages)).deadline == "2026-01-12T09:00:00.000000Z"
 
 
+def test_what_is_missing_at_a_deadline_is_told_until_it_comes_or_there_is_more_time() -> None:
+    """In the batch's words and in those of each essay that has no text."""
+    story = Story()
+    begun = [story.registered(), story.content("a")]
+    timeout = story.timed_out(["b"])
+    extended = story.extended(START + timedelta(hours=2))
+    proceeded = story.proceeded()
+
+    overdue = seen_after(*begun, timeout)
+    given_time = seen_after(*begun, timeout, extended)
+    going_on = seen_after(*begun, timeout, proceeded)
+
+    waiting = "Waiting for texts: 1 of 2 are here"
+    assert [view.status_text for view in (overdue, given_time, going_on)] == [
+        f"{waiting}; the deadline has passed",
+        waiting,
+        f"{waiting}; about to go on with these",
+    ]
+    assert [view.essays[1].status_text for view in (overdue, given_time)] == [
+        "Waiting for the text; the deadline has passed",
+        "Waiting for the text",
+    ]
+    assert overdue.missing_essay_ids == ["b"]
+    assert {view.is_finished for view in (overdue, given_time, going_on)} == {False}
+
+
 def test_a_registration_that_names_an_essay_twice_is_refused() -> None:
     """A message that contradicts itself is set aside, and leaves nothing behind."""
     with pytest.raises(MalformedMessage, match="twice"):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,11 +52,46 @@ def a_cancelled_batch() -> list[Message]:
     return [
         *story.without_failures()[:6],
         story.checked("a"),
-        story.cancelled("the wrong class"),
+        story.cancelled("the wrong class", "Eva"),
         story.checked("b"),
         story.content("b", "text-late"),
         story.refused("b", "text-late", RefusalReason.BATCH_CANCELLED),
     ]
+
+
+def a_teacher_who_changes_her_mind() -> list[Message]:
+    """The deadline is moved there and back, passes, and the batch is stopped after going on."""
+    story = Story(essay_ids=["a", "b", "c"])
+    return [
+        story.registered(),
+        story.content("a", file_name="a.txt"),
+        story.content("b", file_name="b.txt"),
+        story.extended(START.replace(hour=20)),
+        story.extended(START.replace(hour=22)),
+        story.extended(START.replace(hour=20)),
+        story.timed_out(["c"]),
+        story.proceeded(),
+        story.ready(["a", "b"]),
+        story.content("c", "text-late", file_name="late.txt"),
+        story.refused("c", "text-late", RefusalReason.BATCH_CLOSED),
+        story.requested("a"),
+        story.requested("b"),
+        story.checked("a"),
+        story.cancelled(),
+        story.checked("b"),
+    ]
+
+
+def a_batch_that_is_tried_three_times() -> list[Message]:
+    """The first answers of the older attempts come last; one essay stays without success."""
+    story = Story(essay_ids=["a", "b"])
+    told = [story.registered(), story.content("a"), story.content("b"), story.ready()]
+    for attempt in (1, 2, 3):
+        told += [story.requested(one, attempt) for one in ("a", "b")]
+        told += [story.failed("b", attempt, message=f"attempt {attempt}")]
+        told += [story.checked("a", 3) if attempt == 3 else story.failed("a", attempt)]
+        told += [story.concluded(["b"] if attempt == 3 else ["a", "b"], attempt)]
+    return told
 
 
 def a_foreign_checker() -> list[Message]:
@@ -95,6 +131,8 @@ def under_another_id(message: Message) -> Message:
 STORIES = {
     "everything": a_batch_with_everything(),
     "cancelled": a_cancelled_batch(),
+    "changed": a_teacher_who_changes_her_mind(),
+    "retried": a_batch_that_is_tried_three_times(),
     "foreign": a_foreign_checker(),
     "repeating": a_sender_that_repeats_itself(),
 }
@@ -175,15 +213,37 @@ def test_the_stories_come_to_what_they_tell() -> None:
     assert [(e.student_name, e.corrections_made) for e in repeating.essays] == [("Åsa", 2)]
 
 
-def test_every_effect_is_claimed_by_one_event() -> None:
+def test_the_stories_of_actions_come_to_what_they_tell() -> None:
+    """What was wished, what is missing, and what each attempt came to."""
+    cancelled, changed, retried = (
+        IN_ORDER[name].view for name in ("cancelled", "changed", "retried")
+    )
+
+    assert (cancelled.cancelled_by, cancelled.cancel_reason) == ("Eva", "the wrong class")
+    assert cancelled.status_text == "Cancelled: the wrong class"
+    assert (changed.status, changed.status_text) == (BatchStatus.CANCELLED, "Cancelled")
+    assert changed.deadline == "2026-01-12T20:00:00.000000Z"
+    assert changed.missing_essay_ids == ["c"]
+    assert None not in (changed.timed_out_at, changed.proceeded_at, changed.cancelled_at)
+    assert [e.status for e in changed.essays] == [
+        EssayStatus.SPELLCHECKED_SUCCESS,
+        EssayStatus.ESSAY_CRITICAL_FAILURE,
+        EssayStatus.CONTENT_INGESTION_FAILED,
+    ]
+    assert (retried.status, retried.attempt) == (BatchStatus.COMPLETED_WITH_FAILURES, 3)
+    assert [(e.attempt, e.error) for e in retried.essays] == [(3, None), (3, "attempt 3")]
+
+
+@pytest.mark.parametrize("name", ["everything", "changed", "retried"])
+def test_every_effect_is_claimed_by_one_event(name: str) -> None:
     """Hearing the same events again adds no effect and claims none twice."""
     projection = Projection()
-    projection.hear(STORIES["everything"]).hear(STORIES["everything"])
+    projection.hear(STORIES[name]).hear(STORIES[name])
 
     seen = effects(projection.connection)
     projection.close()
 
-    assert len(STORIES["everything"]) == len(seen)
+    assert len(STORIES[name]) == len(seen)
     assert {1} == {effect.times for effect in seen}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
+from huleedu.core.enums import RefusalReason
 from huleedu.core.errors import StoreUnavailable
 from huleedu.core.metrics import RESULTS_STREAMS
 from huleedu.core.platform import Platform
 from huleedu.results import stream
 from huleedu.web.server import serve
 from tests.results.serving import Serving, serving
-from tests.results.story import Story
+from tests.results.story import START, Story
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +86,11 @@ async def test_a_finished_batch_is_told_at_once(tmp_path: Path) -> None:
             "failed": 0,
             "corrections": 6,
         },
+        "missing": 0,
+        "deadline": None,
+        "timed_out_at": None,
+        "proceeded_at": None,
+        "cancel_reason": None,
     }
 
 
@@ -116,6 +123,39 @@ async def test_every_change_is_told_as_it_happens(tmp_path: Path) -> None:
     assert (told["event"], told["attempt"]) == ("essay.spellcheck.result.received", 1)
     assert (told["essay"]["essay_id"], told["essay"]["status_text"]) == ("a", "Checked")
     assert (told["counts"]["succeeded"], told["status"]) == (1, "processing_pipelines")
+
+
+async def test_what_a_teacher_does_and_what_is_missing_is_told(tmp_path: Path) -> None:
+    """A timeout, an extension, a refused text and the cancelling, each with what was said of it."""
+    story = Story()
+    messages = [
+        story.registered(),
+        story.content("a"),
+        story.timed_out(["b"]),
+        story.extended(START + timedelta(days=1)),
+        story.refused("x", "text-x", RefusalReason.NOT_REGISTERED),
+        story.cancelled("the wrong class", "Eva"),
+    ]
+    async with listening(tmp_path) as (running, client):
+        for message in messages:
+            await running.hear([message])
+        events = await read_all(client, headers={"Last-Event-ID": "2"})
+
+    told = [event.json() for event in events]
+    assert [event.event for event in events] == ["batch", "batch", "essay", "batch", "done"]
+    essential = ("missing_essay_ids", "deadline", "reason", "cancelled_by")
+    said = [{k: v for k, v in one["details"].items() if k in essential} for one in told[:-1]]
+    assert said == [
+        {"missing_essay_ids": ["b"]},
+        {"deadline": "2026-01-13T08:00:00.000000Z"},
+        {"reason": "not_registered"},
+        {"reason": "the wrong class", "cancelled_by": "Eva"},
+    ]
+    assert (told[-1]["status"], told[-1]["missing"], told[-1]["status_text"]) == (
+        "cancelled",
+        1,
+        "Cancelled: the wrong class",
+    )
 
 
 async def test_a_reader_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
