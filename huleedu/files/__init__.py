@@ -1,7 +1,7 @@
 """Upload and text extraction: files of a class become the texts of its essays.
 
 Owns: the essays that each batch expects, and which file is whose essay, in every version.
-Hears: BatchEssaysRegistered, EssayContentRefused.
+Hears: BatchEssaysRegistered, EssayContentRefused, BatchProceedRequested, BatchCancelled.
 Says: EssayContentReady, once for each version of an essay's text.
 """
 

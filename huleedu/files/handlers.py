@@ -4,21 +4,31 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from huleedu.core.enums import ProcessingEvent
+from huleedu.core.enums import ProcessingEvent, RefusalReason
 from huleedu.core.errors import MalformedMessage
 from huleedu.core.logging import create_service_logger, log_event_processing
 from huleedu.core.message import Message
-from huleedu.core.messages import BatchEssaysRegistered, EssayContentRefused
+from huleedu.core.messages import (
+    BatchCancelled,
+    BatchEssaysRegistered,
+    BatchProceedRequested,
+    EssayContentRefused,
+)
 from huleedu.core.platform import Platform
 from huleedu.core.settings import FilesSettings
 from huleedu.core.topics import topic_name
 from huleedu.files.model import Registration
-from huleedu.files.store import add_registrations, note_refusal
+from huleedu.files.store import add_registrations, note_endings, note_refusal
 from huleedu.store.database import Database
 from huleedu.transport.consumer import Heard, StoreConsumer
 from huleedu.transport.protocol import Subscription
 
-HEARD = (ProcessingEvent.BATCH_ESSAYS_REGISTERED, ProcessingEvent.ESSAY_CONTENT_REFUSED)
+HEARD = (
+    ProcessingEvent.BATCH_ESSAYS_REGISTERED,
+    ProcessingEvent.ESSAY_CONTENT_REFUSED,
+    ProcessingEvent.BATCH_PROCEED_REQUESTED,
+    ProcessingEvent.BATCH_CANCELLED,
+)
 
 _logger = create_service_logger("files")
 
@@ -40,7 +50,7 @@ def subscriptions(
 def apply(
     connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
 ) -> Sequence[Message]:
-    """Learn registrations and refusals; nothing follows from them.
+    """Learn registrations, refusals, and which batches take no more texts; nothing follows.
 
     Raises ``MalformedMessage`` for a registration whose count or ids do not fit.
     """
@@ -49,7 +59,24 @@ def apply(
     for one in heard:
         if isinstance(one.data, EssayContentRefused):
             _note_refusal(connection, one, one.data)
+    note_endings(connection, [(o.batch_id, why) for o in heard if (why := _ending(o)) is not None])
     return []
+
+
+def _ending(one: Heard) -> RefusalReason | None:
+    """Return why the batch takes no more texts after this, if it is about that.
+
+    A text of any essay that comes too late tells the same of all others.
+    """
+    match one.data:
+        case BatchCancelled():
+            return RefusalReason.BATCH_CANCELLED
+        case BatchProceedRequested():
+            return RefusalReason.BATCH_CLOSED
+        case EssayContentRefused(reason=reason) if reason is not RefusalReason.NOT_REGISTERED:
+            return reason
+        case _:
+            return None
 
 
 def _registration(one: Heard) -> Registration:

@@ -16,7 +16,7 @@ from huleedu.files.model import (
     StoredText,
 )
 from huleedu.files.speech import essay_content_ready
-from huleedu.files.store import add_texts, load_slots
+from huleedu.files.store import add_texts, find_ending, load_slots
 from huleedu.store import outbox
 
 _SAID = {
@@ -41,12 +41,13 @@ def place_texts(
     """
     batch_id = registration.batch_id
     slots = load_slots(connection, batch_id)
+    ending = find_ending(connection, batch_id)
     uploads = [Upload(text.name, text.storage_id, text.essay_id) for text in stored]
     outcomes = match_files(registration.essay_ids, slots.texts, uploads)
     receipts: list[FileReceipt] = []
     given: list[NewText] = []
     for text, outcome in zip(stored, outcomes, strict=True):
-        receipt = _receipt(text, outcome, slots)
+        receipt = _receipt(text, outcome, slots, ending)
         receipts.append(receipt)
         if receipt.outcome in {FileOutcome.ASSIGNED, FileOutcome.REPLACED}:
             assert receipt.essay_id is not None
@@ -57,7 +58,15 @@ def place_texts(
     return receipts
 
 
-def _receipt(text: StoredText, outcome: Outcome, slots: Slots) -> FileReceipt:
+def _receipt(
+    text: StoredText, outcome: Outcome, slots: Slots, ending: RefusalReason | None
+) -> FileReceipt:
+    essay_id = None if isinstance(outcome, Refused) else outcome.essay_id
+    if essay_id is not None and slots.texts.get(essay_id) == text.storage_id:
+        return FileReceipt(file_name=text.name, outcome=_outcome(outcome), essay_id=essay_id)
+    if ending is not None:
+        # Whether it would have a place matters no more: nothing can be done about it.
+        return _refused(text, ending)
     if isinstance(outcome, Refused):
         return FileReceipt(
             file_name=text.name,
@@ -65,18 +74,19 @@ def _receipt(text: StoredText, outcome: Outcome, slots: Slots) -> FileReceipt:
             error=outcome.error,
             reason=outcome.reason.value,
         )
-    essay_id = outcome.essay_id
-    is_in_force = slots.texts.get(essay_id) == text.storage_id
-    refused = None if is_in_force else slots.refusals.get((essay_id, text.storage_id))
-    if refused is not None:
-        # Sent again it would be refused again: a batch that was ready or closed stays so.
-        return FileReceipt(
-            file_name=text.name,
-            outcome=FileOutcome.REFUSED,
-            error=_SAID[RefusalReason(refused)].format(name=text.name),
-            reason=refused,
-        )
+    refused = slots.refusals.get((outcome.essay_id, text.storage_id))
+    if refused is not None:  # sent again it would be refused again
+        return _refused(text, RefusalReason(refused))
     return FileReceipt(file_name=text.name, outcome=_outcome(outcome), essay_id=essay_id)
+
+
+def _refused(text: StoredText, reason: RefusalReason) -> FileReceipt:
+    return FileReceipt(
+        file_name=text.name,
+        outcome=FileOutcome.REFUSED,
+        error=_SAID[reason].format(name=text.name),
+        reason=reason.value,
+    )
 
 
 def _outcome(outcome: Outcome) -> FileOutcome:

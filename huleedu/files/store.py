@@ -1,7 +1,8 @@
 """The tables of files, and the only SQL on them.
 
 ``batch`` has one row a registration.  ``file`` has one row for each text that an essay was given,
-so that a refusal of the newest one leaves the one before it in force.
+so that a refusal of the newest one leaves the one before it in force.  ``ending`` has one row for
+each batch that takes no more texts, be it registered here yet or not.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ import msgspec
 from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.core.clock import to_text
+from huleedu.core.enums import RefusalReason
 from huleedu.files.model import NewText, Registration, Slots
 from huleedu.store.handled import handled_migrations
 from huleedu.store.migrations import Migrations
@@ -54,6 +56,16 @@ def create_batch_and_file(database: SchemaDatabase) -> None:
             uploaded_at TEXT NOT NULL,
             refused_reason TEXT,      -- as ELS says it; NULL: not refused, as far as is known
             PRIMARY KEY (batch_id, essay_id, version)
+        ) STRICT, WITHOUT ROWID""")
+
+
+@files_migrations()
+def create_ending(database: SchemaDatabase) -> None:
+    """Why a batch takes no more texts."""
+    database.conn.execute("""
+        CREATE TABLE ending (
+            batch_id TEXT PRIMARY KEY,
+            reason TEXT NOT NULL      -- of those that ELS gives; the strongest that was heard
         ) STRICT, WITHOUT ROWID""")
 
 
@@ -148,3 +160,23 @@ def note_refusal(
         (reason, batch_id, essay_id, storage_id),
     )
     return cursor.rowcount > 0
+
+
+def note_endings(
+    connection: sqlite3.Connection, endings: Iterable[tuple[str, RefusalReason]]
+) -> None:
+    """Note which batches take no more texts, and why: cancelled before closed before ready.
+
+    That this is the order of their names is what makes it one statement.
+    """
+    connection.executemany(
+        "INSERT INTO ending (batch_id, reason) VALUES (?, ?)"
+        " ON CONFLICT DO UPDATE SET reason = min(reason, excluded.reason)",
+        [(batch_id, reason.value) for batch_id, reason in endings],
+    )
+
+
+def find_ending(connection: sqlite3.Connection, batch_id: str) -> RefusalReason | None:
+    """Return why a batch takes no more texts; None: it takes them, as far as is known."""
+    row = connection.execute("SELECT reason FROM ending WHERE batch_id = ?", (batch_id,)).fetchone()
+    return None if row is None else RefusalReason(row[0])

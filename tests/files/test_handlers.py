@@ -25,6 +25,7 @@ from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from tests.files.school import School, content_ready_in, school
 from tests.support.builders import AT, registered, say
+from tests.support.wishing import cancelled, proceed
 
 pytestmark = pytest.mark.anyio
 
@@ -124,16 +125,75 @@ async def test_a_text_taken_once_is_unchanged_even_if_its_return_was_refused() -
 
 
 async def test_a_refusal_of_a_text_from_elsewhere_is_no_fault() -> None:
-    """Others may send content too; what ELS says of it is heard and changes nothing."""
+    """Others may send content too; that it belongs nowhere is heard and changes nothing."""
     async with school() as here:
         await here.registers("b", ["e1"])
 
         await here.hears(
-            refused("b", "e1", "0" * 32, RefusalReason.BATCH_READY),
+            refused("b", "e1", "0" * 32, RefusalReason.NOT_REGISTERED),
             refused("unknown", "e1", "0" * 32, RefusalReason.BATCH_CLOSED),
         )
 
         answer = await here.uploads("b", [("a.txt", b"A")])
+        assert answer.json()["files"][0]["outcome"] == "assigned"
+
+
+WISHES = {"batch_closed": proceed, "batch_cancelled": cancelled}
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("reason", list(WISHES))
+async def test_an_upload_to_a_batch_that_is_over_is_told_for_each_file(
+    reason: str, early: bool
+) -> None:
+    """Whether teachers closed or cancelled it, also before its registration was heard here.
+
+    What the batch has already is unchanged; nothing is said to anybody else.
+    """
+    async with school() as here:
+        if early:
+            await here.hears(WISHES[reason]("b"))
+            await here.registers("b", ["e1", "e2"])
+        else:
+            await here.registers("b", ["e1", "e2"])
+            await here.uploads("b", [("e1.txt", b"A")])
+            await here.hears(WISHES[reason]("b"))
+        said = len(await here.said())
+
+        answer = await here.uploads(
+            "b", [("e1.txt", b"A"), ("e2.txt", b"B"), ("e1.doc.txt", b"C"), ("D.txt", b"D")]
+        )
+
+        first, *others = answer.json()["files"]
+        assert first.get("outcome") == (None if early else "unchanged")
+        for told in others if not early else [first, *others]:
+            assert told["reason"] == reason
+            assert told["error"].startswith(f"“{told['name']}” came too late: the batch w")
+        assert len(await here.said()) == said
+
+
+async def test_one_refusal_tells_that_the_batch_takes_no_more() -> None:
+    """A text for another essay of it is not promised anything."""
+    async with school() as here:
+        await here.registers("b", ["e1", "e2"])
+        await here.hears(refused("b", "e1", "0" * 32, RefusalReason.BATCH_READY))
+
+        answer = await here.uploads("b", [("e2.txt", b"B")])
+
+        (told,) = answer.json()["files"]
+        assert told["reason"] == "batch_ready"
+        assert await here.said() == []
+
+
+async def test_other_batches_take_texts_as_before() -> None:
+    """Only the batch that was cancelled is over."""
+    async with school() as here:
+        await here.registers("b", ["e1"])
+        await here.registers("c", ["e1"])
+        await here.hears(cancelled("b"))
+
+        answer = await here.uploads("c", [("e1.txt", b"A")])
+
         assert answer.json()["files"][0]["outcome"] == "assigned"
 
 

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from huleedu.core.enums import RefusalReason
 from huleedu.files.model import NewText, Registration
 from huleedu.files.store import (
     MIGRATIONS,
     add_registrations,
     add_texts,
+    find_ending,
     find_registration,
     load_slots,
+    note_endings,
     note_refusal,
 )
 from huleedu.store.migrations import migrate
@@ -116,6 +119,37 @@ def test_two_texts_never_share_a_version(store: sqlite3.Connection) -> None:
 
     with pytest.raises(sqlite3.IntegrityError):
         give(store, "e1", 1, "B")
+
+
+ENDINGS = (RefusalReason.BATCH_READY, RefusalReason.BATCH_CLOSED, RefusalReason.BATCH_CANCELLED)
+
+
+@given(st.lists(st.sampled_from(ENDINGS)))
+def test_the_strongest_reason_for_which_a_batch_is_over_is_kept(
+    heard: list[RefusalReason],
+) -> None:
+    """Cancelled before closed before ready, in whatever order they come."""
+    store = files_tables()
+    for reason in heard:
+        note_endings(store, [("b", reason)])
+
+    found = find_ending(store, "b")
+    store.close()
+
+    assert found == max(heard, key=ENDINGS.index, default=None)
+
+
+def test_a_store_without_endings_gets_them(store: sqlite3.Connection) -> None:
+    """One of an older program opens, with what it holds."""
+    give(store, "e1", 1, "A")
+    store.execute("DROP TABLE ending")
+    store.execute("DELETE FROM _sqlite_migrations WHERE name = 'create_ending'")
+
+    migrate(store, "test", MIGRATIONS)
+
+    note_endings(store, [("b", RefusalReason.BATCH_CLOSED)])
+    assert find_ending(store, "b") is RefusalReason.BATCH_CLOSED
+    assert load_slots(store, "b").texts == {"e1": "A"}
 
 
 steps = st.lists(
