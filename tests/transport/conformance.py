@@ -126,14 +126,13 @@ class TransportConformance(StoppingConformance):
 
         await say(sender, bus, [raw("a", 1)])
         async with bus.running([group("g", Recorder(heals))], [sender]) as transport:
-            await until(lambda: bool(transport.troubles()))
+            await until(lambda: PROCEED in " ".join(transport.troubles()))
             told = " ".join(transport.troubles())
             healed.set()
             await bus.until_handled(sender)
             assert list(transport.troubles()) == []
 
         assert "g" in told
-        assert PROCEED in told
         assert "the content store is away" in told
 
     async def test_a_failing_message_holds_up_only_its_own_key(self, bus: Bus) -> None:

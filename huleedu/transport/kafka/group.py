@@ -52,6 +52,7 @@ class Group(ABC):
         self._subscription = subscription
         self._platform = platform
         self._placed: dict[TopicPartition, int] = {}
+        self._began: dict[TopicPartition, int] = {}
         self._to_commit: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
@@ -149,23 +150,36 @@ class Group(ABC):
             self._troubles.pop(_name(partition), None)
 
     async def _place(self) -> None:
-        """Seek in every newly assigned partition to where the group stands."""
+        """Seek in every newly assigned partition to where the group stands.
+
+        So in one whose log lost what is to be read next, once all that was read is handled.
+        """
+        for partition in self._membership.out_of_range - self._membership.client.paused():
+            if partition in self._placed and not self._is_in_hand(partition):
+                self._placed.pop(partition)
         assigned = dict(self._membership.assigned)
         new = [tp for tp, generation in assigned.items() if self._placed.get(tp) != generation]
         if not new:
             return
+        await self._commit()
         positions = await self._positions(new)
         limits = await self._membership.limits(new)
         for partition in new:
             if self._membership.assigned.get(partition) != assigned[partition]:
                 continue  # it was taken away meanwhile
-            place = placement(positions[partition], *limits[partition])
+            # Where nothing was handled yet the group stands where it began to read.
+            position = positions[partition]
+            position = self._began.get(partition) if position is None else position
+            place = placement(position, *limits[partition])
             if place.oddity is not None:
-                self._alarm(partition, place.oddity, positions[partition], limits[partition])
+                self._alarm(partition, place.oddity, position, limits[partition])
             if place.offset is None:
                 self._membership.pause(partition)
+                # Without a place of its own it would hold up its neighbours' fetches.
+                self._membership.client.seek(partition, limits[partition][0])
             else:
                 self._membership.client.seek(partition, place.offset)
+                self._began[partition] = place.offset
             self._placed[partition] = assigned[partition]
             self._note_placed(partition, positions[partition])
 

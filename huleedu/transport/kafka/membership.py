@@ -11,7 +11,12 @@ from typing import Any
 import anyio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.logging import create_service_logger
@@ -59,6 +64,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.handling = anyio.Lock()
         self.assigned: dict[TopicPartition, int] = {}
         self._generation = 0
+        self.out_of_range: frozenset[TopicPartition] = frozenset()
         self.has_joined = False
         """Whether partitions were given out to it, be it none, since it last joined."""
         self._on_revoked: Callable[[set[TopicPartition]], None] = lambda _revoked: None
@@ -79,7 +85,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=self._group,
             group_instance_id=self._instance_id,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            # The library must not choose where to read: it would jump over what was deleted.
+            auto_offset_reset="none",
             isolation_level="read_committed",
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
@@ -110,14 +117,21 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def fetch(self, records_max: int) -> Records:
         """Return what has come, at most so many records; empty after 200 ms without any.
 
-        Records of a partition that was taken away or given anew meanwhile are left out.
+        Records of a partition that was taken away or given anew meanwhile are left out.  Where a
+        log does not have what is to be read next, the partition is ``out_of_range`` each time.
         """
         before = dict(self.assigned)
+        self.out_of_range = frozenset()
         self._fetching_since = anyio.current_time()
         try:
             records: Records = await self.client.getmany(
                 timeout_ms=FETCH_WAIT_MS, max_records=records_max
             )
+        except NoOffsetForPartitionError:
+            return {}  # it was assigned just now, and is placed next
+        except OffsetOutOfRangeError as error:
+            self.out_of_range = frozenset(*error.args)
+            return {}
         except KafkaError as error:
             raise BrokerUnavailable(f"group {self._group} cannot fetch: {error!r}") from error
         finally:

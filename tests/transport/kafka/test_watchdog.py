@@ -101,7 +101,7 @@ async def test_a_consumer_that_no_restart_helps_ends_its_task(bus: KafkaBus) -> 
     red: list[bool] = []
 
     async def watch() -> None:
-        await until(lambda: bool(member.group.troubles()))
+        await until(lambda: "has read nothing" in " ".join(member.group.troubles()))
         while True:
             red.append(bool(member.group.troubles()))
             await anyio.sleep(0.05)
