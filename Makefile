@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format broker crash crash-embedded faults bench-readiness requirements clean
+.PHONY: help setup run test test-fast lint format broker crash crash-embedded faults bench-readiness requirements simulate clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -58,6 +58,9 @@ requirements: setup ## pin anew from requirements/*.in
 	  ../.venv/pinning/bin/uv pip compile --quiet --upgrade --generate-hashes --universal \
 	    --python-version 3.11 --no-emit-index-url --custom-compile-command "make requirements" \
 	    $$part.in -o $$part.txt || exit 1; done
+
+simulate: setup ## the whole program under faults, everything from a seed (RUNS=20000 SEED=0)
+	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),20000) --seed $(or $(SEED),0) --jobs 2
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,82 @@
+"""Deliveries that come late, twice, or whose acknowledgement is lost, on any transport."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+
+from huleedu.core.errors import BrokerUnavailable
+from huleedu.core.message import Message
+from huleedu.store.database import Database
+from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transport
+from tests.simulation.faults import Fault, Faults
+from tests.simulation.history import History, short_topic
+
+DELAY_SECONDS_MAX = 3.0
+
+
+class UnreliableConsumer:
+    """A consumer between whom and the transport things go wrong."""
+
+    def __init__(self, consumer: Consumer, faults: Faults, history: History, process: str) -> None:
+        self._consumer = consumer
+        self._faults = faults
+        self._history = history
+        self._process = process
+
+    async def handle(self, delivery: Delivery) -> None:
+        faults = self._faults
+        first = delivery.messages[0]
+        about = f"{len(delivery.messages)} of {short_topic(first.topic)}"
+        if faults.strikes(Fault.FAILED_HANDLER):
+            self._tell(f"handler fails, {about}")
+            raise BrokerUnavailable("simulated: the handler failed")
+        if faults.strikes(Fault.DELAY):
+            seconds = faults.between(0.0, DELAY_SECONDS_MAX)
+            self._tell(f"{about} delayed by {seconds:.3f} s")
+            await anyio.sleep(seconds)
+        await self._consumer.handle(delivery)
+        if faults.strikes(Fault.DUPLICATE):
+            self._tell(f"{about} delivered twice")
+            await self._consumer.handle(dataclasses.replace(delivery, attempt=delivery.attempt + 1))
+        if faults.strikes(Fault.LOST_ACKNOWLEDGEMENT):
+            self._tell(f"acknowledgement lost, {about}")
+            raise BrokerUnavailable("simulated: the acknowledgement is lost")
+
+    async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
+        await self._consumer.set_aside(delivery, cause)
+
+    def _tell(self, text: str) -> None:
+        self._history.tell(self._process, text)
+
+
+class ObservedTransport:
+    """A transport whose deliveries go wrong by the seed; what is published is heard of."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        unreliable: Callable[[Consumer], Consumer],
+        published: Callable[[Message], None],
+    ) -> None:
+        self._transport = transport
+        self._unreliable = unreliable
+        self._published = published
+
+    def subscribe(self, subscription: Subscription) -> None:
+        consumer = self._unreliable(subscription.consumer)
+        self._transport.subscribe(dataclasses.replace(subscription, consumer=consumer))
+
+    def relay(self, database: Database) -> None:
+        self._transport.relay(database)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._published(message)
+        await self._transport.publish(messages)
+
+    async def run(self) -> None:
+        await self._transport.run()
+
+    def troubles(self) -> Sequence[str]:
+        return self._transport.troubles()

@@ -1,0 +1,221 @@
+"""What must hold, each promise a function: looked at after every commit, or at the end of a run."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from huleedu.core.enums import EssayStatus
+from huleedu.core.essay_state import StateTransitionValidator
+from huleedu.core.messages import (
+    BatchEssaysReady,
+    BatchServiceSpellcheckInitiateCommandDataV1,
+    ELSBatchPhaseOutcomeV1,
+    EssayLifecycleSpellcheckRequestV1,
+)
+from tests.simulation.log import EssayRow, Rows, Said
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Broken(AssertionError):
+    """A promise that does not hold."""
+
+    def __init__(self, name: str, sentence: str, detail: str) -> None:
+        super().__init__(f"{name}: {sentence}\n{detail}")
+        self.promise = name
+        self.sentence = sentence
+        self.detail = detail
+
+
+class Violation(Exception):
+    """What is wrong, to be told under the name of the promise that it breaks."""
+
+
+Watch = Callable[["World", str, sqlite3.Connection, Sequence[Said]], None]
+"""Looks at a commit: which store, and what was said by it.  Raises ``Violation``."""
+Verdict = Callable[["World"], None]
+"""Looks at a whole run.  Raises ``Violation``."""
+
+WATCHED: dict[str, Watch] = {}
+JUDGED: dict[str, Verdict] = {}
+
+
+def watched(watch: Watch) -> Watch:
+    """Have a promise looked at after every commit."""
+    WATCHED[watch.__name__] = watch
+    return watch
+
+
+def judged(verdict: Verdict) -> Verdict:
+    """Have a promise looked at when a run is over."""
+    JUDGED[verdict.__name__] = verdict
+    return verdict
+
+
+def broken(promise: Callable[..., object], fault: Violation) -> Broken:
+    """Return the violation of a promise, named."""
+    sentence = (promise.__doc__ or "").strip().split("\n")[0]
+    return Broken(promise.__name__, sentence, str(fault))
+
+
+@watched
+def one_event_each(
+    world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
+) -> None:
+    """One BatchEssaysReady a batch; one command, outcome and request an essay in an attempt."""
+    for one in new:
+        if isinstance(one.data, _ONCE):
+            essay_id = getattr(one.data, "essay_id", "")
+            cause = (type(one.data).__name__, one.data.batch_id or "", essay_id, one.attempt)
+            if cause in world.once:
+                raise Violation(f"{cause} was said a second time by {one.module}")
+            world.once.add(cause)
+
+
+_ONCE = (
+    BatchEssaysReady,
+    BatchServiceSpellcheckInitiateCommandDataV1,
+    ELSBatchPhaseOutcomeV1,
+    EssayLifecycleSpellcheckRequestV1,
+)
+
+
+@watched
+def nothing_valid_is_a_dead_letter(
+    _world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
+) -> None:
+    """A message that is right never becomes a dead letter."""
+    for one in new:
+        if one.data is None:
+            cause = {k: v for k, v in one.message.headers.items() if k.startswith("dead-letter-")}
+            raise Violation(f"{one.module} set aside {one.message.topic} {one.key}: {cause}")
+
+
+@watched
+def ready_as_registered(
+    world: "World", _store: str, connection: sqlite3.Connection, new: Sequence[Said]
+) -> None:
+    """A batch is ready with all essays registered; after proceed with exactly those with a text."""
+    for one in new:
+        if not isinstance(one.data, BatchEssaysReady):
+            continue
+        batch_id = one.data.batch_id
+        (listed,) = Rows(
+            connection, "SELECT essay_ids FROM batch WHERE batch_id = ?", (batch_id,)
+        ).fetchone()
+        registered = json.loads(listed) if listed else []
+        kept = dict(
+            Rows(
+                connection,
+                "SELECT essay_id, text_storage_id FROM essay"
+                " WHERE batch_id = ? AND text_storage_id IS NOT NULL",
+                (batch_id,),
+            )
+        )
+        wanted = [essay_id for essay_id in registered if essay_id in kept]
+        if wanted != registered and batch_id not in world.proceeded:
+            missing = sorted(set(registered) - set(wanted))
+            raise Violation(f"{batch_id} is said to be ready without {missing}")
+        if one.data.ready_essay_ids != wanted:
+            raise Violation(f"{batch_id}: ready {one.data.ready_essay_ids}, with texts {wanted}")
+        told = {e.essay_id: e.text_storage_id for e in one.data.ready_essays or ()}
+        if told != {essay_id: kept[essay_id] for essay_id in wanted}:
+            raise Violation(f"{batch_id}: the texts told are {told}, kept are {kept}")
+
+
+@watched
+def legal_moves_only(
+    world: "World", store: str, connection: sqlite3.Connection, _new: Sequence[Said]
+) -> None:
+    """An essay moves only as the contract allows, and keeps its text once it was asked for."""
+    if store != "els":
+        return
+    known = world.log.essays
+    for batch_id, essay_id, status, attempt, text in Rows(
+        connection, "SELECT batch_id, essay_id, status, attempt, text_storage_id FROM essay"
+    ):
+        before = known.get((batch_id, essay_id))
+        now = EssayRow(status, attempt, text)
+        if before is None or before == now:
+            known[batch_id, essay_id] = now
+            continue
+        moved = before.status != status or before.attempt != attempt
+        if moved and not _may_move(before, now):
+            raise Violation(f"essay {essay_id} of {batch_id} went from {before} to {now}")
+        if not moved and status != EssayStatus.READY_FOR_PROCESSING:
+            raise Violation(f"essay {essay_id} of {batch_id} has another text: {before}, {now}")
+        known[batch_id, essay_id] = now
+
+
+def _may_move(before: EssayRow, now: EssayRow) -> bool:
+    """Several moves may share one commit: then each of them must be legal."""
+    if now.attempt < before.attempt:
+        return False
+    is_retried = now.attempt > before.attempt and before.status != _NEW
+    return EssayStatus(now.status) in _reached(EssayStatus(before.status), is_retried)
+
+
+@cache
+def _reached(start: EssayStatus, is_retried: bool) -> frozenset[EssayStatus]:
+    """Return what an essay may become; only in another attempt it is asked for again."""
+    reached: set[EssayStatus] = set()
+    following = {start}
+    while following - reached:
+        reached |= following - {start}
+        following = {
+            target
+            for source in {start, *reached}
+            for target in EssayStatus
+            if StateTransitionValidator.is_legal(source, target)
+            and (is_retried or source is not EssayStatus.SPELLCHECK_FAILED or source is start)
+            and (is_retried or start == _NEW or target is not EssayStatus.AWAITING_SPELLCHECK)
+        }
+    return frozenset(reached | following)
+
+
+_NEW = EssayStatus.READY_FOR_PROCESSING
+
+
+@watched
+def essays_are_counted_right(
+    _world: "World", store: str, connection: sqlite3.Connection, _new: Sequence[Said]
+) -> None:
+    """ELS counts each slot with a text once, and each essay without a result once."""
+    if store != "els":
+        return
+    for batch_id, filled, pending, slots, waiting in Rows(
+        connection,
+        "SELECT b.batch_id, b.filled, b.pending,"
+        " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id"
+        "  AND e.text_storage_id IS NOT NULL"
+        "  AND e.essay_id IN (SELECT value FROM json_each(b.essay_ids))),"
+        " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id AND e.attempt = b.attempt"
+        "  AND e.status IN ('awaiting_spellcheck', 'spellchecking_in_progress'))"
+        " FROM batch b WHERE b.essay_ids IS NOT NULL",
+    ):
+        if filled != slots:
+            raise Violation(f"{batch_id}: {filled} slots are counted as filled, {slots} are")
+        if pending != waiting:
+            raise Violation(f"{batch_id}: {pending} essays are counted as pending, {waiting} are")
+
+
+@watched
+def counts_add_up(
+    _world: "World", store: str, connection: sqlite3.Connection, _new: Sequence[Said]
+) -> None:
+    """In the state of a pipeline, pending, successful and failed essays are all there are."""
+    if store != "bos":
+        return
+    for batch_id, essay_count, state in Rows(
+        connection, "SELECT batch_id, essay_count, pipelines FROM batch"
+    ):
+        detail = json.loads(state).get("spellcheck")
+        if detail is None:
+            continue
+        counts = detail["essay_counts"]
+        parts = (counts["pending_dispatch_or_processing"], counts["successful"], counts["failed"])
+        if min(parts) < 0 or sum(parts) != counts["total"] or counts["total"] > essay_count:
+            raise Violation(f"{batch_id} of {essay_count} essays: {counts}")

@@ -1,0 +1,188 @@
+"""What teachers do in a run: batches, uploads in any order, repeats, other texts, lost essays."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import anyio
+
+from huleedu.bos.api_models import BatchRegistrationRequestV1
+from huleedu.bos.idempotency import keyed_request
+from huleedu.core.errors import NotFound, Unavailable
+from huleedu.files.model import FileReceipt, IncomingFile
+from tests.simulation.process import ConnectionLost
+from tests.simulation.surroundings import MISSPELT, UNCHECKABLE
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+BATCHES = (1, 1, 2, 2, 3)
+ESSAYS = (1, 2, 2, 3, 4)
+PAUSE_SECONDS = 1.5
+ASK_AGAIN_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One file of an upload."""
+
+    essay_id: str
+    text: str
+    by_name: bool
+    """Whether the file's name says whose it is, or a part of the form beside it."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Some files, sent at this time after the registration."""
+
+    after_seconds: float
+    files: tuple[PlannedFile, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to happen to one batch."""
+
+    number: int
+    essay_ids: tuple[str, ...]
+    begins_at: float
+    by_bos: bool
+    """Whether BOS says itself that the texts are ready, together with the registration."""
+    uploads: tuple[Upload, ...]
+    missing: frozenset[str]
+    """Essays for which no text ever comes."""
+
+
+@dataclass
+class Answers:
+    """What a teacher was told; all of it must be true for ever."""
+
+    batch_id: str | None = None
+    correlation_id: str | None = None
+    receipts: list[FileReceipt] = field(default_factory=list)
+    is_done: bool = False
+
+
+def plans(random: Random) -> list[Plan]:
+    """Return the workload of a seed."""
+    return [_plan(number, random) for number in range(random.choice(BATCHES))]
+
+
+def _plan(number: int, random: Random) -> Plan:
+    count = random.choice(ESSAYS)
+    essay_ids = tuple(f"essay-{n + 1}" for n in range(count))  # the same in every batch
+    by_bos = random.random() < 0.15
+    missing = frozenset(random.sample(essay_ids, 1)) if random.random() < 0.15 else frozenset()
+    files = [_file(essay_id, number, random) for essay_id in essay_ids if essay_id not in missing]
+    if random.random() < 0.3 and files:
+        files.append(random.choice(files))  # a repeat
+    if random.random() < 0.4 and files:
+        files.append(_file(random.choice(files).essay_id, number, random))  # another text
+    random.shuffle(files)
+    uploads = []
+    while files:
+        size = random.randint(1, len(files))
+        together, files = files[:size], files[size:]
+        uploads.append(Upload(random.random() * PAUSE_SECONDS, tuple(together)))
+    begins_at = random.random() * PAUSE_SECONDS
+    return Plan(number, essay_ids, begins_at, by_bos, tuple(uploads), missing)
+
+
+def _file(essay_id: str, batch: int, random: Random) -> PlannedFile:
+    text = f"Batch {batch}, {essay_id}, {random.randrange(10**6)}."
+    if random.random() < 0.3:
+        text += f" It has {MISSPELT} word."
+    if random.random() < 0.15:
+        text += f" It is {UNCHECKABLE}."
+    return PlannedFile(essay_id, text, random.random() < 0.5)
+
+
+class Teacher:
+    """Carries out a plan, and asks again until there is an answer."""
+
+    def __init__(self, world: "World", plan: Plan) -> None:
+        self._world = world
+        self.plan = plan
+        self.answers = Answers()
+        self._name = f"teacher {plan.number}"
+        self._random = world.random(f"teacher {plan.number}")
+
+    async def run(self) -> None:
+        """Register and upload; ends when everything is answered."""
+        await anyio.sleep(self.plan.begins_at)
+        await self._register()
+        if not self.plan.by_bos:
+            async with anyio.create_task_group() as tasks:
+                for upload in self.plan.uploads:
+                    tasks.start_soon(self._upload, upload)
+        self.answers.is_done = True
+
+    async def _register(self) -> None:
+        plan = self.plan
+        body = {
+            "expected_essay_count": len(plan.essay_ids),
+            "essay_ids": list(plan.essay_ids),
+            "course_code": "ENG5",
+            "class_designation": f"class {plan.number}",
+            "essay_instructions": "Write.",
+        }
+        registration = BatchRegistrationRequestV1(**body)  # type: ignore[arg-type]
+        keyed = keyed_request("register_batch", f"key-{plan.number}", body)
+        correlation_id = UUID(int=self._random.getrandbits(128), version=4)
+        texts = {}
+        if plan.by_bos:
+            wanted = {f.essay_id: f.text for upload in plan.uploads for f in upload.files}
+            for essay_id, text in wanted.items():
+                stored = await self._until_answered("content", _put(text))
+                texts[essay_id] = stored
+        answer = await self._until_answered(
+            "bos", lambda bos: bos.register(registration, correlation_id, keyed, texts)
+        )
+        told = json.loads(answer.body)
+        self.answers.batch_id = told["batch_id"]
+        self.answers.correlation_id = told["correlation_id"]
+        self._tell(f"batch {plan.number} is {told['batch_id']} ({len(plan.essay_ids)} essays)")
+
+    async def _upload(self, upload: Upload) -> None:
+        await anyio.sleep(upload.after_seconds)
+        batch_id = self.answers.batch_id
+        assert batch_id is not None
+        files = [_incoming(file) for file in upload.files]
+        request_id = UUID(int=self._random.getrandbits(128), version=4)
+        receipt = await self._until_answered(
+            "files", lambda intake: intake.take(batch_id, files, request_id)
+        )
+        self.answers.receipts += receipt.files
+        told = " ".join(f"{one.essay_id}:{one.outcome.value}" for one in receipt.files)
+        self._tell(f"uploaded to {batch_id[:8]}: {told}")
+
+    async def _until_answered(
+        self, module: str, ask: Callable[[Any], Coroutine[Any, Any, Any]]
+    ) -> Any:
+        while True:
+            try:
+                return await self._world.ask(module, ask)
+            except (ConnectionLost, Unavailable, NotFound) as fault:
+                self._tell(f"{module} did not answer: {type(fault).__name__}")
+            await anyio.sleep(ASK_AGAIN_SECONDS * (0.5 + self._random.random()))
+
+    def _tell(self, what: str) -> None:
+        self._world.tell(self._name, what)
+
+
+def _put(text: str) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    return lambda content: content.put(text.encode())
+
+
+def _incoming(file: PlannedFile) -> IncomingFile:
+    async def content() -> bytes:
+        await asyncio.sleep(0)
+        return file.text.encode()
+
+    name = f"{file.essay_id}.txt" if file.by_name else "text.txt"
+    return IncomingFile(name, None if file.by_name else file.essay_id, content)

@@ -1,0 +1,337 @@
+"""The deployment of one run and what happens to it, all from one seed."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import anyio
+
+from huleedu.core.errors import PeerUnavailable
+from huleedu.core.message import Message
+from huleedu.core.settings import Settings
+from huleedu.core.topics import topic_name
+from huleedu.results import handlers as results_handlers
+from huleedu.transport.protocol import Consumer, Transport
+from tests.simulation.faults import Fault, Faults
+from tests.simulation.history import History
+from tests.simulation.log import Log, Said
+from tests.simulation.loop import WORLD, Realm, SimulatedLoop, in_realm
+from tests.simulation.platform import WallClock
+from tests.simulation.process import ConnectionLost, Process, memory_transport
+from tests.simulation.promises import WATCHED, Broken, Violation, broken
+from tests.simulation.stores import Templates
+from tests.simulation.surroundings import UNCHECKABLE, SimulatedGround
+from tests.simulation.workload import Teacher
+
+STEPS_MAX = 400_000
+DOWN_SECONDS_MAX = 2.0
+AWAY_SECONDS_MAX = 3.0
+JUMP_SECONDS_MAX = 5_400.0
+
+EMBEDDED = {"all-in-one": ("bos", "els", "files", "content", "spellcheck", "results")}
+
+
+_OUTBOXES = ("bos", "els", "files", "results")
+
+
+class EssayText(str):
+    """A text that the simulated checker is given."""
+
+    __slots__ = ()
+
+    @property
+    def is_uncheckable(self) -> bool:
+        return UNCHECKABLE in self
+
+
+class Build:
+    """What the deployment is made of; a planted bug puts another part in its place."""
+
+    def consumer(self, consumer: Consumer) -> Consumer:
+        """Return what is given the deliveries of a group."""
+        return consumer
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        """Have this build in force inside of the block."""
+        yield
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which run: all that a run follows from."""
+
+    seed: int
+    kinds: frozenset[Fault] = frozenset(Fault)
+    """Kinds of faults that the seed may choose among."""
+    faults_max: int = 12
+    batches: frozenset[int] | None = None
+    """Batches of the seed's workload to keep; None: all of them."""
+    build: Build = field(default_factory=Build)
+
+
+class World:
+    """Processes, stores, clock and faults of one run."""
+
+    def __init__(self, options: Options, templates: Templates) -> None:
+        self.options = options
+        self.templates = templates
+        self.build = options.build
+        self.directory = directory = templates.fresh()
+        self.loop = SimulatedLoop(STEPS_MAX)
+        self.clock = WallClock(self.loop)
+        self.history = History(self.loop)
+        self.faults = Faults(self.random("faults"), options.kinds, options.faults_max)
+        self.settings = Settings(data_dir=directory)
+        self.log = Log(self)
+        self.processes: dict[str, Process] = {}
+        self.buried: list[Realm] = [WORLD]
+        self.teachers: list[Teacher] = []
+        self._readers: dict[str, sqlite3.Connection] = {}
+        self.deaths: list[BaseException] = []
+        self.once: set[tuple[str, str, str, int]] = set()
+        self.proceeded: set[str] = set()
+        self.broken: Broken | None = None
+        self.over = asyncio.Event()
+        self._chance = self.random("chance")
+        self._starts = 0
+        self._content_back_at = 0.0
+        self._layout = EMBEDDED
+
+    def random(self, purpose: str) -> Random:
+        """Return randomness of its own for a purpose, so that one does not disturb another."""
+        return Random(f"{self.options.seed} {purpose}")
+
+    def random_for(self, process: Process) -> Random:
+        """Return the randomness of one life of a process."""
+        return self.random(f"process {process.name}")
+
+    def tell(self, who: str, what: str) -> None:
+        """Note something in the history."""
+        self.history.tell(who, what)
+
+    # Processes
+
+    def start_all(self) -> None:
+        """Start every process of the deployment."""
+        if any(self.faults.may(kind) for kind in _AT_A_STEP):
+            self.loop.before_step = self._before_step
+        for name in self._layout:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """Start a process anew."""
+        before = self.processes.get(name)
+        number = 1 if before is None else before.life + 1
+        process = Process(self, name, self._layout[name], number)
+        self.processes[name] = process
+        self.buried.append(process)
+        process.start()
+
+    def kill(self, process: Process) -> None:
+        """Let a process be gone, and start it again a while later."""
+        if process.is_dead:
+            return
+        process.die()
+        self._start_later(process)
+
+    def ended(self, process: Process, fault: BaseException | None, *, expected: bool) -> None:
+        """Hear that a process ended by itself."""
+        told = "ended" if fault is None else f"ended: {fault!r}"
+        self.tell(process.name, told.replace(str(self.directory), ""))
+        if fault is not None and not expected:
+            self.deaths.append(fault)
+        self._start_later(process)
+
+    def _start_later(self, process: Process) -> None:
+        seconds = self._chance.random() * DOWN_SECONDS_MAX
+
+        def again() -> None:
+            if self.processes[process.place] is process:
+                self.start(process.place)
+
+        in_realm(WORLD, lambda: self.loop.call_later(seconds, again))
+
+    def broker_forgets(self, process: Process) -> None:
+        """Let go of what the kernel and the broker keep of a process that is gone."""
+
+    async def transport_of(self, _process: Process, ground: SimulatedGround) -> Transport:
+        """Return the transport of a new process."""
+        return await memory_transport(ground)
+
+    def process_of(self, module: str) -> Process | None:
+        """Return a process that answers for a module; None while there is none."""
+        for process in self.processes.values():
+            if module in process.modules and process.is_up:
+                return process
+        return None
+
+    # Calls
+
+    async def ask(self, module: str, ask: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+        """Return what a module answers.  Raises its error, or ``ConnectionLost``."""
+        process = self.process_of(module)
+        if process is None:
+            raise ConnectionLost(f"nobody answers for {module}")
+        await anyio.sleep(self._chance.random() * 0.002)
+        return await process.request(module, ask)
+
+    async def call_from_process(self, module: str, ask: Callable[[Any], Any]) -> Any:
+        """Return what another process answers.  Raises ``PeerUnavailable``."""
+        try:
+            return await self.ask(module, ask)
+        except ConnectionLost as error:
+            raise PeerUnavailable(str(error)) from error
+
+    def is_content_away(self, process: str) -> bool:
+        """Tell whether the content store does not answer now."""
+        if self.faults.strikes(Fault.CONTENT_AWAY):
+            seconds = self.faults.between(0.0, AWAY_SECONDS_MAX)
+            self._content_back_at = self.loop.now + seconds
+            self.tell(process, f"the content store is away for {seconds:.3f} s")
+        return self.loop.now < self._content_back_at
+
+    # What is seen of the modules
+
+    def committed(self, process: Process, store: str, connection: Any) -> None:
+        """Hear of a commit that is durable."""
+        self.log.committed(process, store, connection)
+
+    def watch(self, store: str, connection: Any, new: Sequence[Said]) -> None:
+        """Look whether the promises hold after a commit; the first that does not ends the run."""
+        for promise in WATCHED.values():
+            try:
+                promise(self, store, connection, new)
+            except Violation as fault:
+                self.break_off(broken(promise, fault))
+
+    def break_off(self, fault: Broken) -> None:
+        """End the run: a promise is broken."""
+        if self.broken is None:
+            self.broken = fault
+            self.tell("world", f"BROKEN {fault.promise}: {fault.detail}")
+            self.over.set()
+
+    def published(self, process: Process, message: Message) -> None:
+        """Hear of a message that a role without a store is about to publish."""
+        self.log.publishing(process, message)
+
+    # Faults that strike at any step
+
+    def _before_step(self, realm: Realm) -> bool:
+        """Return whether the step is not to be done, since its process is gone."""
+        if self.faults.is_over:
+            self.loop.before_step = None
+            return False
+        if not isinstance(realm, Process):
+            return False
+        if self.faults.strikes(Fault.CRASH):
+            self.tell(realm.name, "dies")
+            self.kill(realm)
+            return True
+        if self.faults.strikes(Fault.STOP):
+            self.tell(realm.name, "is told to stop")
+            realm.stopping.set()
+        if self.faults.strikes(Fault.CLOCK_JUMP):
+            seconds = self.faults.between(-JUMP_SECONDS_MAX, JUMP_SECONDS_MAX)
+            self.tell("world", f"the clock jumps by {seconds:.0f} s")
+            self.clock.offset += timedelta(seconds=seconds)
+        return False
+
+    # The end of a run
+
+    def calm(self) -> None:
+        """Let nothing go wrong any more."""
+        self.tell("world", "faults stop")
+        self.faults.stop()
+        self.loop.before_step = None
+        self._content_back_at = 0.0
+
+    def is_settled(self) -> bool:
+        """Tell whether everybody is answered and nothing is under way."""
+        return not self.unsettled()
+
+    def unsettled(self) -> list[str]:
+        """Return what is still under way."""
+        waiting = [f"teacher {t.plan.number}" for t in self.teachers if not t.answers.is_done]
+        down = [name for name, process in self.processes.items() if not process.is_up]
+        if waiting or down:
+            return [*waiting, *down]
+        return [
+            f"outbox of {store}: {rows}" for store in _OUTBOXES if (rows := self._unsent(store)) > 0
+        ]
+
+    def _unsent(self, store: str) -> int:
+        (rows,) = (
+            self.reader(store)
+            .execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+            .fetchone()
+        )
+        return int(rows)
+
+    def reader(self, store: str) -> sqlite3.Connection:
+        """Return a connection that sees what is durable in a store."""
+        if store not in self._readers:
+            path = self.directory / f"{store}.db"
+            self._readers[store] = sqlite3.connect(
+                f"file:{path}?mode=ro", uri=True, isolation_level=None
+            )
+        return self._readers[store]
+
+    def empty_store(self, name: str) -> sqlite3.Connection:
+        """Return a store in memory as it is before anything happened."""
+        empty = sqlite3.connect(":memory:", isolation_level=None)
+        self._readers[f"empty {name}"] = empty
+        template = sqlite3.connect(f"file:{self.templates.template(name)}?mode=ro", uri=True)
+        template.backup(empty)
+        template.close()
+        return empty
+
+    def later(self) -> datetime:
+        """Return a moment after everything that anybody waits for."""
+        return self.clock.now() + timedelta(days=400)
+
+    def said_to_results(self) -> Iterator[Message]:
+        """Yield what results is meant to hear, each event once."""
+        wanted = {topic_name(event) for event in results_handlers.HEARD}
+        told: set[str] = set()
+        for message in [*(one.message for one in self.log.said), *self.log.published]:
+            if message.topic in wanted and message.event_id not in told:
+                told.add(message.event_id)
+                yield message
+
+    def text_of(self, batch_id: str, essay_id: str) -> "EssayText":
+        """Return the text that ELS keeps for an essay."""
+        (storage_id,) = (
+            self.reader("els")
+            .execute(
+                "SELECT text_storage_id FROM essay WHERE batch_id = ? AND essay_id = ?",
+                (batch_id, essay_id),
+            )
+            .fetchone()
+        )
+        (content,) = (
+            self.reader("content")
+            .execute("SELECT bytes FROM content WHERE storage_id = ?", (storage_id,))
+            .fetchone()
+        )
+        return EssayText(content.decode())
+
+    def end(self) -> None:
+        """Close everything that is still open."""
+        for process in self.processes.values():
+            process.is_dead = True
+            for connection in process.connections:
+                connection.close()
+        for reader in self._readers.values():
+            reader.close()
+        self.loop.bury(self.buried)
+        self.loop.close()
+
+
+_AT_A_STEP = (Fault.CRASH, Fault.STOP, Fault.CLOCK_JUMP)
