@@ -13,6 +13,13 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class ActionTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """A teacher's wish was kept; ``status`` is the batch's at that moment."""
+
+    batch_id: str
+    status: str
+
+
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one file: whose essay it is, or why it was not taken."""
 
@@ -56,6 +63,14 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     corrections: int
 
 
+class RefusedText(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that the batch did not take, and why in plain words."""
+
+    essay_id: str
+    reason_text: str
+    file_name: str | None = None
+
+
 class BatchResults(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as the results of its essays make it."""
 
@@ -65,6 +80,11 @@ class BatchResults(msgspec.Struct, frozen=True, kw_only=True):
     is_finished: bool
     counts: Counts
     essays: Sequence[EssayResult]
+    attempt: int = 0
+    deadline: str | None = None
+    timed_out_at: str | None = None
+    missing_essay_ids: Sequence[str] = ()
+    refused_texts: Sequence[RefusedText] = ()
 
     @property
     def is_success(self) -> bool:
@@ -100,6 +120,30 @@ class PipelineState(msgspec.Struct, frozen=True, kw_only=True):
     spellcheck: PipelineStep | None = None
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Until when a batch waits for its texts, and what was missing when that was last told."""
+
+    deadline: str
+    timed_out_at: str | None = None
+    proceed_requested_at: str | None = None
+    missing_essay_ids: Sequence[str] | None = None
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """When, by whom and why a batch was cancelled."""
+
+    cancelled_at: str
+    cancelled_by: str | None = None
+    reason: str | None = None
+
+
+class Stall(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when nobody takes a batch up."""
+
+    since: str
+    reason: str
+
+
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as the orchestrator sees it."""
 
@@ -107,6 +151,10 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     registered_at: str
     context: Context
+    readiness: Readiness
+    attempt: int = 1
+    cancellation: Cancellation | None = None
+    stalled: Stall | None = None
     pipeline_state: PipelineState = PipelineState()
 
     @property

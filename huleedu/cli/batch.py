@@ -7,13 +7,21 @@ from typing import Annotated, Literal
 import typer
 
 from huleedu.cli.answers import BatchPage, BatchResults, BatchStatus, Registered
-from huleedu.cli.batch_report import Reporter, print_results, print_sent, sent_as_json
+from huleedu.cli.batch_actions import cancel, extend, proceed, retry
+from huleedu.cli.batch_report import (
+    Reporter,
+    print_results,
+    print_sent,
+    print_status,
+    sent_as_json,
+)
 from huleedu.cli.batch_submit import submit
 from huleedu.cli.client import PATIENCE_SECONDS, Registration
 from huleedu.cli.failures import WrongUse
 from huleedu.cli.inputs import gather
 from huleedu.cli.options import (
     DEFAULT_SERVER,
+    BatchArgument,
     ClassOption,
     CourseOption,
     InstructionsFileOption,
@@ -34,8 +42,8 @@ from huleedu.core.ids import RandomIds
 
 group = typer.Typer(help="Work with classes of essays on a server.", no_args_is_help=True)
 group.command("submit")(submit)
-
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH_ID", help="Id of the batch.")]
+for _action in (extend, proceed, cancel, retry):
+    group.command()(_action)
 
 
 @group.callback()
@@ -161,19 +169,7 @@ def status(
     if json_output:
         print_json_bytes(document)
         return
-    essays = batch.essay_counts
-    print_table(
-        ["Batch", batch.batch_id],
-        [
-            ["Course", batch.context.course_code],
-            ["Class", batch.context.class_designation],
-            ["Registered", batch.registered_at],
-            ["Status", batch.status],
-            ["Essays", str(batch.context.expected_essay_count)],
-            ["Checked", str(essays.successful)],
-            ["Failed", str(essays.failed)],
-        ],
-    )
+    print_status(batch)
 
 
 @group.command("list")
@@ -228,7 +224,8 @@ def watch(
 
     async def work(reporter: Reporter) -> tuple[bytes, BatchResults]:
         async with Server(server, patience).connected() as (client, _platform):
-            return await watch_batch(client, batch_id, reporter.on_change)
+            attempt = await client.attempt(batch_id)
+            return await watch_batch(client, batch_id, reporter.on_change, attempt=attempt)
 
     with steps() as shown:
         reporter = Reporter(shown, is_terminal=sys.stderr.isatty())

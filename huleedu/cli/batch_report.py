@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from huleedu.cli.answers import BatchResults, EssayResult
+from huleedu.cli.answers import BatchResults, BatchStatus, Cancellation, EssayResult, Readiness
 from huleedu.cli.output import print_table, tell
 from huleedu.cli.progress import Steps
 from huleedu.cli.submission import Sent, Submission
+
+IDS_SHOWN_MAX = 10
 
 
 class Reporter:
@@ -16,10 +18,13 @@ class Reporter:
         self._is_terminal = is_terminal
         self._batch_status: str | None = None
         self._essays: dict[str, str] = {}
+        self._deadline: str | None = None
+        self._timed_out_at: str | None = None
 
     def on_change(self, results: BatchResults) -> None:
         """Tell what is new in the results."""
         counts = results.counts
+        self._tell_of_deadlines(results)
         if self._is_terminal:
             done = counts.succeeded + counts.failed
             failed = f", {counts.failed} failed" if counts.failed else ""
@@ -33,6 +38,61 @@ class Reporter:
             if essay.status is not None and self._essays.get(essay.essay_id) != line:
                 self._essays[essay.essay_id] = line
                 tell(f"{essay.essay_id} ({essay.file_name or 'no file'}): {line}")
+
+    def _tell_of_deadlines(self, results: BatchResults) -> None:
+        if results.deadline not in (None, self._deadline):
+            tell(f"batch {results.batch_id}: waits for its texts until {results.deadline}")
+        if results.timed_out_at not in (None, self._timed_out_at) and not results.is_finished:
+            tell(
+                f"batch {results.batch_id}: its deadline has passed without "
+                f"{_some(results.missing_essay_ids) or 'some texts, which are here now'}\n"
+                f"  huleedu batch extend|proceed|cancel {results.batch_id}"
+            )
+        self._deadline, self._timed_out_at = results.deadline, results.timed_out_at
+
+
+def print_status(batch: BatchStatus) -> None:
+    """Print what a batch was registered with, how far it is, and what it waits for."""
+    essays = batch.essay_counts
+    rows = [
+        ["Course", batch.context.course_code],
+        ["Class", batch.context.class_designation],
+        ["Registered", batch.registered_at],
+        ["Status", batch.status],
+        ["Essays", str(batch.context.expected_essay_count)],
+        ["Checked", str(essays.successful)],
+        ["Failed", str(essays.failed)],
+        ["Attempt", str(batch.attempt)],
+        *_readiness_rows(batch.readiness),
+    ]
+    if batch.cancellation is not None:
+        rows.append(["Cancelled", _cancelled(batch.cancellation)])
+    if batch.stalled is not None:
+        rows.append(["Stalled", f"since {batch.stalled.since}: {batch.stalled.reason}"])
+    print_table(["Batch", batch.batch_id], rows)
+
+
+def _readiness_rows(readiness: Readiness) -> Sequence[list[str]]:
+    passed = f", passed {readiness.timed_out_at}" if readiness.timed_out_at else ""
+    rows = [["Deadline", f"{readiness.deadline}{passed}"]]
+    if readiness.proceed_requested_at is not None:
+        rows.append(["Told to go on", readiness.proceed_requested_at])
+    if readiness.missing_essay_ids:
+        rows.append(["Missing", _some(readiness.missing_essay_ids)])
+    return rows
+
+
+def _cancelled(cancellation: Cancellation) -> str:
+    by = f" by {cancellation.cancelled_by}" if cancellation.cancelled_by else ""
+    reason = f": {cancellation.reason}" if cancellation.reason else ""
+    return f"{cancellation.cancelled_at}{by}{reason}"
+
+
+def _some(essay_ids: Sequence[str]) -> str:
+    """Return the ids, or the first of many; empty for none."""
+    more = len(essay_ids) - IDS_SHOWN_MAX
+    shown = ", ".join(essay_ids[:IDS_SHOWN_MAX])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def outcome_of(essay: EssayResult) -> str:
@@ -57,6 +117,9 @@ def print_results(results: BatchResults) -> None:
             for essay in results.essays
         ],
     )
+    for text in results.refused_texts:
+        named = text.file_name or "a text"
+        tell(f"{named} was not taken for {text.essay_id}: {text.reason_text}.")
     counts = results.counts
     tell(
         f"{results.status_text}. {counts.succeeded} of {counts.expected} essays checked, "

@@ -14,13 +14,20 @@ import httpx
 import msgspec
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
-from huleedu.cli.answers import BatchPage, BatchResults, BatchStatus, Registered, Uploaded
+from huleedu.cli.answers import (
+    ActionTaken,
+    BatchPage,
+    BatchResults,
+    BatchStatus,
+    Registered,
+    Uploaded,
+)
 from huleedu.cli.failures import WrongUse
 from huleedu.cli.inputs import EssayFile
 from huleedu.cli.lazy_file import opened_when_read
 from huleedu.cli.output import printable
 from huleedu.cli.refusals import refusal_of
-from huleedu.core.errors import PeerUnavailable, Rejected, Unavailable
+from huleedu.core.errors import NotFound, PeerUnavailable, Rejected, Unavailable
 from huleedu.core.platform import Platform
 
 PATIENCE_SECONDS = 30.0
@@ -150,6 +157,29 @@ class ServerClient:
         """Return a batch as the orchestrator sees it: as it wrote it, and decoded."""
         document = await self.document(f"/v1/batches/{_in_path(batch_id)}")
         return document, self._decoded(document, BatchStatus)
+
+    async def attempt(self, batch_id: str) -> int:
+        """Return which attempt at a batch counts; 1 where the orchestrator is not known here."""
+        try:
+            _, batch = await self.batch(batch_id)
+        except NotFound:
+            return 1
+        return batch.attempt
+
+    async def act(
+        self, batch_id: str, action: str, body: Mapping[str, str], idempotency_key: str
+    ) -> tuple[bytes, ActionTaken]:
+        """Have a batch ``extend``, ``proceed``, ``cancel`` or ``retry``, once under the same key.
+
+        Returns the answer as the server wrote it, and decoded.  Raises ``Conflict`` where the
+        batch's state does not allow it.
+        """
+        headers = {"Idempotency-Key": idempotency_key}
+        path = f"/v1/batches/{_in_path(batch_id)}/{action}"
+        response = await self._ask(
+            lambda: self._http.build_request("POST", path, json=dict(body), headers=headers)
+        )
+        return response.content, self._decoded(response.content, ActionTaken)
 
     async def batches(
         self, limit: int, cursor: str | None, status: str | None

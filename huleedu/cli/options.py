@@ -16,6 +16,9 @@ from huleedu.core.platform import Platform
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
 
+BatchArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="BATCH_ID", help="Id of the batch.")
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ServerOption: TypeAlias = Annotated[
     str, typer.Option(envvar=SERVER_VARIABLE, help="Where the server is, as a URL.")

@@ -25,10 +25,12 @@ async def watch(
     on_change: OnChange,
     *,
     is_new: bool = False,
+    attempt: int = 1,
 ) -> tuple[bytes, BatchResults]:
     """Return the results of a batch once it has ended, as the server wrote them and decoded.
 
-    ``on_change`` hears of every step there.
+    ``on_change`` hears of every step there.  The end of an attempt before ``attempt`` is none:
+    results may not have heard yet that the batch is checked again.
     Raises what ``ServerClient.results`` raises.
     """
     listener = _Listener(client, batch_id)
@@ -36,7 +38,9 @@ async def watch(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.listen)
         try:
-            ended = await _follow(client, batch_id, on_change, listener, is_new=is_new)
+            ended = await _follow(
+                client, batch_id, on_change, listener, is_new=is_new, attempt=attempt
+            )
         except HuleEduError as error:  # raised below, as itself and not in a group of one
             failure = error
         tasks.cancel_scope.cancel()
@@ -67,14 +71,20 @@ async def _follow(
     listener: "_Listener",
     *,
     is_new: bool,
+    attempt: int,
 ) -> tuple[bytes, BatchResults]:
     while True:
         document, results = await client.results(batch_id, is_new=is_new)
         on_change(results)
-        if results.is_finished:
+        if results.is_finished and not _is_of_an_earlier(results, attempt):
             return document, results
         await anyio.sleep(GATHER_SECONDS)
         await listener.wait()
+
+
+def _is_of_an_earlier(results: BatchResults, attempt: int) -> bool:
+    # A batch may be stopped before any essay was tried, the first time or again.
+    return 1 < attempt > results.attempt and results.status != "cancelled"
 
 
 class _Listener:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,44 @@ def test_a_refused_file_is_told_and_can_be_sent_again(server: str, tmp_path: Pat
     assert [Path(one["file"]).name for one in told["files"] if one["error"]] == ["bad.docx"]
     assert f"huleedu batch upload {told['batch_id']}" in submitted.err
     assert (mended.code, watched.code) == (0, 0)
+
+
+def test_a_teacher_gives_more_time_and_then_stops_the_batch(server: str) -> None:
+    """Each step is told; what the state does not allow ends with 1 and the reason."""
+    batch_id = _registered(server, "e1", "e2")
+    deadline = json.loads(_run(server, "status", batch_id, "--json").out)["readiness"]["deadline"]
+    later = datetime.fromisoformat(deadline) + timedelta(days=1, hours=2)
+
+    extended = _run(server, "extend", batch_id, "--by", "1d2h")
+    status = _run(server, "status", batch_id)
+    cancelled = _run(server, "cancel", batch_id, "--reason", "the wrong class", "--json")
+    again = _run(server, "cancel", batch_id)
+    late = _run(server, "extend", batch_id, "--deadline", f"{later.date()}T08:00+01:00")
+    watched = _run(server, "watch", batch_id)
+
+    assert [ran.code for ran in (extended, status, cancelled, again, late)] == [0, 0, 0, 1, 1]
+    assert f"huleedu batch watch {batch_id}" in extended.err
+    assert later.strftime("%Y-%m-%dT%H:%M:%S") in status.out
+    assert json.loads(cancelled.out) == {"batch_id": batch_id, "status": "cancelled"}
+    assert again.err == "Error: The batch was cancelled already.\n"
+    assert (watched.code, "Cancelled: the wrong class" in watched.err) == (1, True)
+
+
+@pytest.mark.parametrize("action", ["proceed", "cancel", "retry"])
+def test_an_action_on_an_unknown_batch_ends_with_1(server: str, action: str) -> None:
+    """A batch that does not exist is told by its id."""
+    ran = _run(server, action, "no-such-batch")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "no-such-batch" in ran.err
+
+
+def test_a_retry_of_what_has_not_ended_is_refused(server: str) -> None:
+    """With the reason, and 1."""
+    ran = _run(server, "retry", _registered(server, "e1"))
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "has not ended yet" in ran.err
 
 
 def test_essay_ids_must_be_as_many_as_files(server: str, tmp_path: Path) -> None:

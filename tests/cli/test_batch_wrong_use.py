@@ -22,6 +22,14 @@ def test_no_server_ends_with_75() -> None:
         ("register", "--course", "SV1", "--class", "9", "--instructions", "x"),
         ("register", "--course", "SV1", "--class", "9", "--essay-id", "a"),
         ("list", "--server", "nonsense"),
+        ("extend", "b"),
+        ("extend", "b", "--by", "2h", "--deadline", "2099-01-12T08:00Z"),
+        ("extend", "b", "--by", ""),
+        ("extend", "b", "--by", "2 hours"),
+        ("extend", "b", "--by", "h"),
+        ("extend", "b", "--deadline", "tomorrow"),
+        ("extend", "b", "--deadline", "2099-01-12T08:00"),
+        ("extend", "b", "--deadline", "0001-01-01T00:00+14:00"),
     ],
 )
 def test_wishes_that_do_not_fit_together_are_wrong_use(arguments: tuple[str, ...]) -> None:

@@ -24,6 +24,10 @@ EXPECTED = {
     "batch watch",
     "batch results",
     "batch submit",
+    "batch extend",
+    "batch proceed",
+    "batch cancel",
+    "batch retry",
     "contract schemas",
     "config show",
 }
