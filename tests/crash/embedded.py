@@ -6,25 +6,28 @@ random moment of it the process is killed and started again on the same data dir
 """
 
 import argparse
+import math
 import random
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 from tests.crash.process import HuleeduProcess
-from tests.crash.submission import Tally, submission_of
+from tests.crash.submission import CLASSES, Tally, submission_of
 from tests.crash.verdict import faults
+
+UNDISTURBED = 4
 
 
 def submit(server: HuleeduProcess, run: int, kill_after: float | None, tally: Tally) -> float:
-    """Send one class, kill the server once after ``kill_after`` seconds; return the duration."""
+    """Send one class, kill the server once after ``kill_after`` seconds.
+
+    Returns how long its client was at work.
+    """
     submission = submission_of(run, lambda _module: server.url)
     client = threading.Thread(target=submission.run)
-    started = time.monotonic()
     client.start()
     if kill_after is not None:
         client.join(kill_after)
@@ -34,7 +37,7 @@ def submit(server: HuleeduProcess, run: int, kill_after: float | None, tally: Ta
         server.start()
     client.join()
     tally.add(run, submission)
-    return time.monotonic() - started
+    return submission.seconds
 
 
 def crash_runs(runs: int, seed: int, directory: Path) -> Tally:
@@ -42,12 +45,17 @@ def crash_runs(runs: int, seed: int, directory: Path) -> Tally:
     chance, tally = random.Random(seed), Tally()
     server = HuleeduProcess(directory / "data", directory / "log.jsonl")
     server.start()
-    # Undisturbed ones tell how long a class takes, so that the kills hit its work.
-    usual = median(submit(server, run, None, tally) for run in range(3))
+    # The quickest one tells how long a class takes, so that the kills hit its work.
+    quickest = dict.fromkeys((course for course, _ in CLASSES), math.inf)
+    for run in range(UNDISTURBED):
+        course, _ = CLASSES[run % len(CLASSES)]
+        quickest[course] = min(quickest[course], submit(server, run, None, tally))
     for run in range(runs):
-        moment = chance.uniform(0.0, 0.95 * usual)
+        course, _ = CLASSES[run % len(CLASSES)]
+        moment = chance.uniform(0.0, 0.95) * quickest[course]
         before = tally.kills_on_unfinished_work
-        submit(server, run, moment, tally)
+        seconds = submit(server, run, moment, tally)
+        quickest[course] = min(quickest[course], seconds)
         hit = "hit" if tally.kills_on_unfinished_work > before else "missed"
         print(f"run {run + 1}/{runs}: killed after {moment:.3f} s ({hit})", flush=True)  # noqa: T201
     code = server.stop()

@@ -7,19 +7,32 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 START_SECONDS_MAX = 60.0
 
 
 class HuleeduProcess:
-    """``huleedu serve all-in-one`` on a data directory, on a free port."""
+    """``huleedu serve all-in-one`` on a data directory, on a free port.
 
-    def __init__(self, data_dir: Path, log: Path, *options: str) -> None:
+    ``program`` is the module that is run, ``environment`` what it is told beside its options.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        log: Path,
+        *options: str,
+        program: str = "huleedu",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._data_dir = data_dir
         self._log = log
         self._options = options
+        self._program = program
+        self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.url = ""
@@ -29,11 +42,16 @@ class HuleeduProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it and return when it listens; raises ``AssertionError`` when it does not."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("HULEEDU_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("HULEEDU_")}
+        environment = {**inherited, **self._environment}
         command = [
-            *(sys.executable, "-m", "huleedu", "serve", "all-in-one", "--port", "0"),
+            *(sys.executable, "-m", self._program, "serve", "all-in-one", "--port", "0"),
             *("--data-dir", str(self._data_dir), "--log-format", "json", *self._options),
         ]
         self._process = subprocess.Popen(
@@ -59,13 +77,22 @@ class HuleeduProcess:
         """Ask it to stop and return its exit code."""
         return self._end(signal.SIGTERM)
 
-    def _end(self, how: signal.Signals) -> int:
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
         assert self._process is not None
-        self._process.send_signal(how)
-        code = self._process.wait(timeout=30)
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Return its exit code once it has ended by itself; raises ``TimeoutExpired``."""
+        assert self._process is not None
+        code = self._process.wait(timeout=seconds)
         if self._reader is not None:
             self._reader.join(timeout=30)
         return code
+
+    def _end(self, how: signal.Signals) -> int:
+        self.send(how)
+        return self.wait()
 
     def _follow(self, listening: "queue.Queue[str | None]") -> None:
         assert self._process is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.embedded import crash_runs
+from tests.crash.embedded import UNDISTURBED, crash_runs
 
 RUNS = 5
 
@@ -20,4 +20,4 @@ def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     tally = crash_runs(RUNS, seed, tmp_path)
 
     assert tally.broken == [], f"seed {seed}"
-    assert len(tally.batches) == RUNS + 3
+    assert len(tally.batches) == RUNS + UNDISTURBED

@@ -20,7 +20,22 @@ def faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
 
 def store_faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
     """Return every broken promise that the modules' own stores tell, whatever carries messages."""
-    return [*_events_said_twice(data_dir), *_effects(data_dir, batches), *_unsent(data_dir)]
+    return [
+        *_events_said_twice(data_dir),
+        *_effects(data_dir, batches),
+        *_unsent(data_dir),
+        *damage(data_dir),
+    ]
+
+
+def damage(data_dir: Path) -> Sequence[str]:
+    """Return what SQLite finds wrong in the files of the stores."""
+    faults = []
+    for path in sorted(data_dir.glob("*.db")):
+        told = [text for (text,) in _rows(path, "PRAGMA integrity_check")]
+        if told != ["ok"]:
+            faults.append(f"{path.name} is damaged: {told[:3]}")
+    return faults
 
 
 def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
