@@ -15,6 +15,7 @@ from huleedu.core.roles import Role
 from huleedu.core.settings import Settings
 from huleedu.store.directory import numbered
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.consumer_times import ConsumerTimes
 from huleedu.transport.kafka.topics import Outcome, bootstrap
 from huleedu.transport.kafka.transport import KafkaTransport
 from huleedu.transport.protocol import Transport
@@ -33,7 +34,8 @@ def kafka_transport(
     ``stack`` gives back.  Raises ``Misconfigured``, ``StoreUnavailable``.
     """
     connection = _connection(settings, roles)
-    return KafkaTransport(connection, platform, instance_id(settings, roles, stack))
+    times = ConsumerTimes.from_settings(settings.kafka)
+    return KafkaTransport(connection, platform, instance_id(settings, roles, stack), times)
 
 
 def instance_id(settings: Settings, roles: Sequence[Role], stack: AsyncExitStack) -> str | None:

@@ -56,6 +56,12 @@ class KafkaSettings(Section, frozen=True, kw_only=True):
     connect_retry_delay: Seconds = 2.0
     static_membership: bool = False
     """Whether a consumer keeps its partitions over a quick restart."""
+    session_timeout_seconds: Annotated[float, msgspec.Meta(ge=1, le=1_800)] = 10.0
+    """After so long without a sign of life others get a consumer's partitions."""
+    max_poll_interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 300.0
+    """After so long without asking for messages a consumer leaves its group."""
+    watchdog_seconds: Annotated[float, msgspec.Meta(ge=1, le=3_600)] = 15.0
+    """After so long without progress, though messages wait, a consumer is made anew."""
 
 
 class ModuleSettings(Section, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from huleedu.core.errors import BrokerUnavailable, Misconfigured
 from huleedu.core.platform import Platform
 from huleedu.core.roles import ROLES, Role
 from huleedu.core.settings import ElsSettings, KafkaSettings, Settings
+from huleedu.transport.kafka.consumer_times import ConsumerTimes
 
 pytestmark = pytest.mark.anyio
 NOBODY = "127.0.0.1:1"
@@ -67,6 +68,20 @@ async def test_roles_of_one_process_share_one_broker(tmp_path: Path) -> None:
         kafka_transport(settings, roles("els-worker", "els-api"), Platform(), stack)
         with pytest.raises(Misconfigured, match=r"other\.example:9092"):
             kafka_transport(settings, roles("els-worker", "bos-worker"), Platform(), stack)
+
+
+async def test_the_times_of_consumers_are_settings(tmp_path: Path) -> None:
+    """They go to the consumers as given; times that contradict stop the program."""
+    given = KafkaSettings(
+        session_timeout_seconds=6, max_poll_interval_seconds=60, watchdog_seconds=5
+    )
+
+    assert ConsumerTimes.from_settings(given) == ConsumerTimes(6, 60, 5)
+    assert ConsumerTimes.from_settings(KafkaSettings()) == ConsumerTimes()
+    wrong = Settings(data_dir=tmp_path, kafka=KafkaSettings(max_poll_interval_seconds=9))
+    async with AsyncExitStack() as stack:
+        with pytest.raises(Misconfigured, match="shorter than"):
+            kafka_transport(wrong, roles("els-worker"), Platform(), stack)
 
 
 async def test_topics_are_not_made_without_a_broker(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from huleedu.transport.breaker import DeadLetterBreaker, stop_told
 from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
 from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.placement import Oddity, placement
-from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS, Watchdog
+from huleedu.transport.kafka.watchdog import Watchdog
 from huleedu.transport.protocol import Delivery, Subscription
 
 COMMIT_EVERY_SECONDS = 1.0
@@ -46,7 +46,7 @@ class Group(ABC):
         membership: Membership,
         subscription: Subscription,
         platform: Platform,
-        watchdog_seconds: float = WATCHDOG_SECONDS,
+        watchdog_seconds: float,
     ) -> None:
         self._membership = membership
         self._subscription = subscription

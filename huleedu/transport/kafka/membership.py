@@ -22,13 +22,13 @@ from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.consumer_times import DEFAULT_TIMES, ConsumerTimes
 
 FETCH_WAIT_MS = 200
 CALL_SECONDS = 10.0
 COMMIT_SECONDS = 5.0
 REVOKE_WAIT_SECONDS = 5.0
-SESSION_TIMEOUT_MS = 10_000
-MAX_POLL_INTERVAL_MS = 300_000
+HEARTBEATS = 3  # in the time after which a silent member is out
 METADATA_MAX_AGE_MS = 10_000
 PARTITION_FETCH_BYTES = 4 * 2**20
 _NO_PARTITION = TopicPartition("", 0)
@@ -51,13 +51,14 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         group: str,
         topics: Sequence[str],
         instance_id: str | None,
-        max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS,
+        times: ConsumerTimes = DEFAULT_TIMES,
     ) -> None:
         self._connection = connection
         self._group = group
         self._topics = topics
         self._instance_id = instance_id
-        self.max_poll_seconds = max_poll_interval_ms / 1000
+        self._session_ms = int(times.session_seconds * 1000)
+        self.max_poll_seconds = times.max_poll_seconds
         self._client: AIOKafkaConsumer | None = None
         self._fetching_since: float | None = None
         self._fetched_at = 0.0
@@ -89,7 +90,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             auto_offset_reset="none",
             isolation_level="read_committed",
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
+            session_timeout_ms=self._session_ms,
+            heartbeat_interval_ms=self._session_ms // HEARTBEATS,
+            rebalance_timeout_ms=max(self._session_ms, int(2_000 * REVOKE_WAIT_SECONDS)),
             max_poll_interval_ms=int(self.max_poll_seconds * 1000),
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             **self._connection.client_options(),

@@ -17,7 +17,6 @@ from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.group import Group
 from huleedu.transport.kafka.membership import Membership, message_of
 from huleedu.transport.kafka.partition_progress import NoProgress
-from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS
 from huleedu.transport.kafka.window import Window
 from huleedu.transport.protocol import Delivery, Subscription
 
@@ -43,7 +42,7 @@ class StatelessGroup(Group):
         membership: Membership,
         subscription: Subscription,
         platform: Platform,
-        watchdog_seconds: float = WATCHDOG_SECONDS,
+        watchdog_seconds: float,
     ) -> None:
         super().__init__(membership, subscription, platform, watchdog_seconds)
         self._partitions: dict[TopicPartition, _Partition] = {}

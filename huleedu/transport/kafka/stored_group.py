@@ -17,7 +17,6 @@ from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.group import Group, last_offset
 from huleedu.transport.kafka.membership import Membership, Records, message_of
 from huleedu.transport.kafka.partition_progress import PartitionProgress, Step
-from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS
 from huleedu.transport.protocol import Delivery, Subscription
 
 
@@ -30,7 +29,7 @@ class StoredGroup(Group):
         subscription: Subscription,
         database: Database,
         platform: Platform,
-        watchdog_seconds: float = WATCHDOG_SECONDS,
+        watchdog_seconds: float,
     ) -> None:
         super().__init__(membership, subscription, platform, watchdog_seconds)
         self._database = database

@@ -10,6 +10,7 @@ from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.consumer_times import DEFAULT_TIMES, ConsumerTimes
 from huleedu.transport.kafka.group import Group
 from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.producer import IdempotentPublisher
@@ -29,11 +30,16 @@ class KafkaTransport:
     """
 
     def __init__(
-        self, connection: KafkaConnection, platform: Platform, instance_id: str | None = None
+        self,
+        connection: KafkaConnection,
+        platform: Platform,
+        instance_id: str | None = None,
+        times: ConsumerTimes = DEFAULT_TIMES,
     ) -> None:
         self._connection = connection
         self._platform = platform
         self._instance_id = instance_id
+        self._times = times
         self._groups: dict[str, Group] = {}
         self._relays: list[KafkaRelay] = []
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{platform.ids.new()}"
@@ -44,11 +50,14 @@ class KafkaTransport:
         if subscription.group in self._groups:
             raise ValueError(f"group {subscription.group} listens already")
         member = None if self._instance_id is None else f"{self._instance_id}-{subscription.group}"
-        membership = Membership(self._connection, subscription.group, subscription.topics, member)
+        membership = Membership(
+            self._connection, subscription.group, subscription.topics, member, self._times
+        )
+        also = (self._platform, self._times.watchdog_seconds)
         self._groups[subscription.group] = (
-            StatelessGroup(membership, subscription, self._platform)
+            StatelessGroup(membership, subscription, *also)
             if subscription.store is None
-            else StoredGroup(membership, subscription, subscription.store, self._platform)
+            else StoredGroup(membership, subscription, subscription.store, *also)
         )
 
     def relay(self, database: Database) -> None:

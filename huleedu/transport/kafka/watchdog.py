@@ -14,7 +14,6 @@ from huleedu.core.metrics import CONSUMER_RESTARTS
 from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.stalls import Stall, Stalls
 
-WATCHDOG_SECONDS = 15.0
 _LOOKS = 5  # in that time
 _TOLD_AFTER = 0.5  # of that time
 _SILENT = 3  # times that time: a rebalance may take 30 s
@@ -37,7 +36,7 @@ class Watchdog:
         membership: Membership,
         group: str,
         is_busy: Callable[[], bool],
-        seconds: float = WATCHDOG_SECONDS,
+        seconds: float,
     ) -> None:
         self._membership = membership
         self._group = group

@@ -4,17 +4,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
-from aiokafka import AIOKafkaConsumer
 
 from huleedu.core.message import Message
 from huleedu.store.database import Database
 from huleedu.transport.consumer import StoreConsumer
+from huleedu.transport.kafka.consumer_times import DEFAULT_TIMES, ConsumerTimes
 from huleedu.transport.kafka.group import Group
-from huleedu.transport.kafka.membership import MAX_POLL_INTERVAL_MS, Membership
+from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.producer import IdempotentPublisher
 from huleedu.transport.kafka.stateless_group import StatelessGroup
 from huleedu.transport.kafka.stored_group import StoredGroup
-from huleedu.transport.kafka.watchdog import WATCHDOG_SECONDS
 from huleedu.transport.protocol import Subscription
 from tests.support.consumers import PROCEED, note_effects
 from tests.transport.bus import group, until
@@ -31,13 +30,12 @@ class Member:
         bus: KafkaBus,
         subscription: Subscription,
         store: Database | None,
-        watchdog_seconds: float = WATCHDOG_SECONDS,
-        max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS,
+        watchdog_seconds: float = DEFAULT_TIMES.watchdog_seconds,
+        max_poll_seconds: float = DEFAULT_TIMES.max_poll_seconds,
         membership: type[Membership] = Membership,
     ) -> None:
-        self.membership = membership(
-            bus.connection, GROUP, [PROCEED], None, max_poll_interval_ms=max_poll_interval_ms
-        )
+        times = ConsumerTimes(max_poll_seconds=max_poll_seconds)
+        self.membership = membership(bus.connection, GROUP, [PROCEED], None, times)
         also = (bus.platform, watchdog_seconds)
         self.group: Group = (
             StatelessGroup(self.membership, subscription, *also)
@@ -56,7 +54,23 @@ class Member:
 
     def freeze(self) -> None:
         """Let the library stop fetching for good, without an error, as it sometimes does."""
-        _freeze(self.membership.client)
+        freeze(self.membership)
+
+
+class SilentAtFirst(Membership):
+    """Joins, and its first client then never returns from asking for messages."""
+
+    joined = 0
+
+    async def join(self) -> None:
+        await super().join()
+        self.joined += 1
+        if self.joined == 1:
+            self.client.getmany = _never
+
+
+async def _never(*_: object, **__: object) -> None:
+    await anyio.sleep_forever()
 
 
 class FrozenFromTheStart(Membership):
@@ -64,11 +78,11 @@ class FrozenFromTheStart(Membership):
 
     async def join(self) -> None:
         await super().join()
-        _freeze(self.client)
+        freeze(self)
 
 
-def _freeze(client: AIOKafkaConsumer) -> None:
-    fetcher = client._fetcher
+def freeze(membership: Membership) -> None:
+    fetcher = membership.client._fetcher
     for task in (fetcher._fetch_task, *fetcher._pending_tasks):
         task.cancel()
 

@@ -1,6 +1,6 @@
 """A consumer that has work and does none is noticed, told of, and made anew."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -9,7 +9,9 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client import REGISTRY
 
 from huleedu.core.errors import TaskDied
+from huleedu.transport.kafka.consumer_times import ConsumerTimes
 from huleedu.transport.kafka.stalls import RESTARTS_MAX
+from huleedu.transport.kafka.transport import KafkaTransport
 from tests.support.consumers import PROCEED, Recorder, proceed, read_effects
 from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
@@ -19,6 +21,8 @@ from tests.transport.kafka.members import (
     GROUP,
     FrozenFromTheStart,
     Member,
+    SilentAtFirst,
+    freeze,
     publish,
     with_effects,
 )
@@ -121,6 +125,73 @@ async def test_a_consumer_that_no_restart_helps_ends_its_task(bus: KafkaBus) -> 
     assert red
     assert all(red)
     assert await _effects(bus) == []
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+async def test_a_consumer_that_hangs_in_a_fetch_is_made_anew(
+    bus: KafkaBus, has_store: bool
+) -> None:
+    """The library does not come back from a fetch: it is told, counted, and joined again."""
+    recorder, before = Recorder(), _restarts()
+    store = await bus.store("module") if has_store else None
+    member = Member(bus, group(GROUP, recorder), store, QUICK_SECONDS / 4, membership=SilentAtFirst)
+    async with member.running():
+        await publish(bus, [raw("a", n) for n in range(3)])
+        await until(lambda: "for its partitions" in " ".join(member.group.troubles()))
+        await until(lambda: len(recorder.handled) == 3)
+        await until(lambda: not member.group.troubles())
+
+    assert _restarts()["silent"] - before.get("silent", 0) == 1
+    assert recorder.values() == [b"a-0", b"a-1", b"a-2"]
+
+
+async def test_a_consumer_whose_broker_does_not_answer_is_made_anew(
+    bus: KafkaBus, own_broker: KafkaBroker
+) -> None:
+    """Connections stand and nothing answers: after a while they are not trusted any more, and
+    new ones are made as soon as that is possible."""
+    recorder, before = Recorder(), _restarts()
+    member = Member(bus, group(GROUP, recorder), None, QUICK_SECONDS / 4)
+
+    def unanswered() -> float:
+        return _restarts().get("unanswered", 0) - before.get("unanswered", 0)
+
+    async with member.running():
+        await publish(bus, [raw("a", 0)])
+        await until(lambda: len(recorder.handled) == 1)
+        own_broker.pause()
+        await eventually(_now(unanswered), lambda count: count == 1, seconds=40)
+        assert member.group.troubles()
+        own_broker.resume()
+        await publish(bus, [raw("a", 1)])
+        await eventually(_now(lambda: len(recorder.handled)), lambda n: n >= 2, seconds=40)
+        await until(lambda: not member.group.troubles())
+
+    assert recorder.values()[-1] == b"a-1"
+
+
+def _now(look: Callable[[], float]) -> Callable[[], Awaitable[float]]:
+    async def probe() -> float:
+        return look()
+
+    return probe
+
+
+async def test_the_transport_hands_its_times_on(bus: KafkaBus) -> None:
+    """What the settings say of the watchdog holds for every group of a process."""
+    recorder, before = Recorder(), _restarts()
+    quick = ConsumerTimes(watchdog_seconds=QUICK_SECONDS / 2)
+    transport = KafkaTransport(bus.connection, bus.platform, times=quick)
+    transport.subscribe(group(GROUP, recorder))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(transport.run)
+        await until(lambda: not transport.troubles())
+        freeze(transport._groups[GROUP]._membership)
+        await publish(bus, [raw("a", 0)])
+        await until(lambda: len(recorder.handled) == 1)
+        tasks.cancel_scope.cancel()
+
+    assert _restarts()["stalled"] - before.get("stalled", 0) == 1
 
 
 @pytest.mark.parametrize("has_store", [True, False])
