@@ -155,10 +155,11 @@ def _is_settled(essay: EssayView) -> bool:
 
 def _essay(batch: BatchFacts, essay: EssayFacts) -> EssayView:
     by_attempt = [(_attempt_of(result, essay), result) for result in essay.results]
-    attempt = max([essay.requested_attempt, essay.outcome_attempt, *(n for n, _ in by_attempt)])
+    tried = max([essay.requested_attempt, *(n for n, _ in by_attempt)])
+    attempt = max(tried, essay.outcome_attempt)
     status, result = _checked(essay, attempt, by_attempt)
     if status is None:
-        status = _unchecked(batch, essay)
+        status, attempt = _unchecked(batch, essay), 0
     error = _error(essay, status, result)
     if batch.cancelled_at is not None and not _was_terminal(batch, essay, status, result):
         status, result = EssayStatus.ESSAY_CRITICAL_FAILURE, None
@@ -169,7 +170,7 @@ def _essay(batch: BatchFacts, essay: EssayFacts) -> EssayView:
         essay_id=essay.essay_id,
         status=status,
         status_text=essay_status_text(status, is_overdue=_is_overdue(batch)),
-        attempt=attempt,
+        attempt=tried or attempt,  # an outcome speaks of essays too that were done before
         student_name=text.student_name if text else None,
         file_name=text.file_name if text else None,
         corrections_made=result.corrections_made if result else None,

@@ -91,6 +91,7 @@ class EssayView(msgspec.Struct, frozen=True, kw_only=True):
     status: EssayStatus | None
     status_text: str
     attempt: int
+    """In which attempt it was last checked, from 1; 0 before that."""
     student_name: str | None = None
     file_name: str | None = None
     corrections_made: int | None = None
