@@ -43,6 +43,12 @@ ELS_CONTENT_REFUSED = Counter(
 ELS_TRANSITIONS_SKIPPED = Counter(
     "huleedu_els_transitions_skipped_total", "Events that no longer changed an essay.", ["event"]
 )
+ELS_READINESS_TIMEOUTS = Counter(
+    "huleedu_els_readiness_timeouts_total", "Deadlines that passed with essays missing."
+)
+ELS_PHASES_OVERDUE = Counter(
+    "huleedu_els_phases_overdue_total", "Phases whose rest failed because nothing moved on."
+)
 FILES_RECEIVED = Counter("huleedu_files_received_total", "Uploaded files by outcome.", ["outcome"])
 SPELLCHECK_ESSAYS = Counter(
     "huleedu_spellcheck_essays_total",

@@ -97,6 +97,10 @@ class ElsSettings(ModuleSettings, frozen=True, kw_only=True):
     http_port: Port | None = 6000
     consumer_group: str | None = "essay-lifecycle-service-group-v1.0"
     log_student_details: bool = False
+    readiness_timeout_seconds: Seconds = 86_400.0
+    """How long a batch waits for its essays where its registration does not say."""
+    phase_timeout_seconds: Seconds = 900.0
+    """How long neither a batch in a phase nor any dispatched before it may stand still."""
 
 
 class ContentSettings(ModuleSettings, frozen=True, kw_only=True):

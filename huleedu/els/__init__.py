@@ -1,14 +1,24 @@
 """The Essay Lifecycle Service.
 
-Owns: readiness of every batch, the state of every essay, dispatch to phases and their outcome.
-Hears: BatchEssaysRegistered, EssayContentReady, the spell-check command, spell-check results.
-Says: BatchEssaysReady (once a batch), EssayContentRefused, a spell-check request for each essay,
-and the phase's outcome (once an attempt).
+Owns: readiness of every batch and its deadline, the state of every essay, dispatch to phases, their
+deadline and their outcome.
+Hears: BatchEssaysRegistered, EssayContentReady, what teachers want (BatchReadinessExtended,
+BatchProceedRequested, BatchCancelled), the spell-check command, spell-check results.
+Says: BatchEssaysReady (once a batch), BatchReadinessTimeout (once a deadline), EssayContentRefused,
+a spell-check request for each essay, and the phase's outcome (once an attempt).
 """
 
 from huleedu.els.handlers import subscriptions
 from huleedu.els.http import routes
 from huleedu.els.references import LocalReferences, RemoteReferences
 from huleedu.els.store import MIGRATIONS
+from huleedu.els.timekeeper import keep_deadlines
 
-__all__ = ["MIGRATIONS", "LocalReferences", "RemoteReferences", "routes", "subscriptions"]
+__all__ = [
+    "MIGRATIONS",
+    "LocalReferences",
+    "RemoteReferences",
+    "keep_deadlines",
+    "routes",
+    "subscriptions",
+]

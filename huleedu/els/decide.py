@@ -5,6 +5,7 @@ order, the repetition and the grouping of the messages.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -14,6 +15,7 @@ from huleedu.els.model import (
     BatchView,
     Content,
     EssayView,
+    PhaseView,
     ReadinessDecision,
     Refusal,
     Registration,
@@ -24,6 +26,8 @@ from huleedu.els.model import (
 def register(view: BatchView, registration: Registration) -> ReadinessDecision:
     """Open the batch; texts that came early are joined, those of other essays refused.
 
+    So are wishes that came early: a batch that was told to proceed is ready with what is there, a
+    cancelled one never, and the deadline of an extension goes before the registration's own.
     A second registration changes nothing.
     """
     if view.registered is not None:
@@ -31,9 +35,18 @@ def register(view: BatchView, registration: Registration) -> ReadinessDecision:
     registered = frozenset(registration.essay_ids)
     strangers = [essay_id for essay_id in view.slots if essay_id not in registered]
     slots = {essay_id: text for essay_id, text in view.slots.items() if essay_id in registered}
-    ready = len(slots) == len(registered)
+    complete = len(slots) == len(registered)
+    ready = (complete or view.proceeding) and not view.cancelled
     return ReadinessDecision(
-        view=replace(view, registered=registered, slots=slots, filled=len(slots), ready=ready),
+        view=replace(
+            view,
+            registered=registered,
+            slots=slots,
+            filled=len(slots),
+            ready=ready,
+            closed=ready and not complete,
+            deadline=view.deadline or registration.deadline,
+        ),
         refused=[
             Refusal(view.batch_id, essay_id, view.slots[essay_id], RefusalReason.NOT_REGISTERED)
             for essay_id in strangers
@@ -47,7 +60,8 @@ def take(view: BatchView, contents: Sequence[Content]) -> ReadinessDecision:
     """Fill slots in the order of the messages; the text that fills the last one makes it ready.
 
     Before the registration every text is kept.  Afterwards the last text of a slot counts until
-    the batch is ready; the text that the slot holds already changes nothing at any time.
+    the batch is ready.  A cancelled batch takes none.  The text that the slot holds already changes
+    nothing at any time.
     """
     slots = dict(view.slots)
     filled, ready = view.filled, view.ready
@@ -55,18 +69,16 @@ def take(view: BatchView, contents: Sequence[Content]) -> ReadinessDecision:
     refused: list[Refusal] = []
     for content in contents:
         essay_id, storage_id = content.essay_id, content.text.storage_id
-        if view.registered is not None:
-            if essay_id not in view.registered:
-                refused.append(_refusal(content, RefusalReason.NOT_REGISTERED))
-                continue
-            if ready:
-                if slots.get(essay_id) != storage_id:
-                    refused.append(_refusal(content, RefusalReason.BATCH_READY))
-                continue
-            if essay_id not in slots:
+        if view.registered is not None and essay_id not in view.registered:
+            refused.append(_refusal(content, RefusalReason.NOT_REGISTERED))
+        elif slots.get(essay_id) == storage_id:
+            continue
+        elif ready or view.cancelled:
+            refused.append(_refusal(content, _why_over(view)))
+        else:
+            if view.registered is not None and essay_id not in slots:
                 filled += 1
                 ready = filled == len(view.registered)
-        if slots.get(essay_id) != storage_id:
             slots[essay_id] = storage_id
             kept[essay_id] = content.text
     return ReadinessDecision(
@@ -79,6 +91,79 @@ def take(view: BatchView, contents: Sequence[Content]) -> ReadinessDecision:
 
 def _refusal(content: Content, reason: RefusalReason) -> Refusal:
     return Refusal(content.batch_id, content.essay_id, content.text.storage_id, reason)
+
+
+def _why_over(view: BatchView) -> RefusalReason:
+    if view.cancelled:
+        return RefusalReason.BATCH_CANCELLED
+    return RefusalReason.BATCH_CLOSED if view.closed else RefusalReason.BATCH_READY
+
+
+def extend(view: BatchView, deadline: datetime) -> ReadinessDecision:
+    """Have the batch wait until another moment; before the registration it is remembered.
+
+    A deadline up to one that was told already is skipped: each is told once.
+    """
+    if skipped := _why_settled(view):
+        return ReadinessDecision(view=view, skipped=skipped)
+    if view.timed_out is not None and deadline <= view.timed_out:
+        return ReadinessDecision(view=view, skipped="a later deadline has passed already")
+    if deadline == view.deadline:
+        return ReadinessDecision(view=view, skipped="this is its deadline already")
+    return ReadinessDecision(view=replace(view, deadline=deadline))
+
+
+def proceed(view: BatchView) -> ReadinessDecision:
+    """Make the batch ready with the texts that are there; the missing essays fail.
+
+    Before the registration it is remembered.
+    """
+    if skipped := _why_settled(view):
+        return ReadinessDecision(view=view, skipped=skipped)
+    if view.registered is None:
+        again = "it was told so before" if view.proceeding else ""
+        return ReadinessDecision(view=replace(view, proceeding=True), skipped=again)
+    return ReadinessDecision(view=replace(view, ready=True, closed=True), became_ready=True)
+
+
+def cancel(view: BatchView) -> ReadinessDecision:
+    """Stop the batch, unless all is over: its phase, or readiness without a single text."""
+    if view.cancelled:
+        return ReadinessDecision(view=view, skipped="the batch is cancelled already")
+    if view.concluded or (view.closed and view.filled == 0):
+        return ReadinessDecision(view=view, skipped="the batch is over already")
+    return ReadinessDecision(view=replace(view, cancelled=True))
+
+
+def _why_settled(view: BatchView) -> str:
+    if view.cancelled:
+        return "the batch is cancelled"
+    return "the batch is ready already" if view.ready else ""
+
+
+def time_out(view: BatchView, now: datetime) -> BatchView | None:
+    """Return the batch after its missing essays are told, or None when that is not due.
+
+    Nothing is closed by it, and each deadline is told once.
+    """
+    waits = view.registered is not None and not view.ready and not view.cancelled
+    if not waits or view.deadline is None or view.deadline > now:
+        return None
+    return replace(view, deadline=None, timed_out=view.deadline)
+
+
+def overdue(phases: Sequence[PhaseView], now: datetime, limit: timedelta) -> Sequence[str]:
+    """Return the batches that wait although nothing moved for ``limit``.
+
+    That is, neither they nor any batch dispatched before them, or at the same moment: those stand
+    in front of them in the checkers' queue.
+    """
+    moving = [phase.dispatched for phase in phases if phase.progressed > now - limit]
+    return [
+        phase.batch_id
+        for phase in phases
+        if phase.waits and all(phase.dispatched < dispatched for dispatched in moving)
+    ]
 
 
 def accepts_command(batch_attempt: int, command_attempt: int) -> bool:

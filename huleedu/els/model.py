@@ -1,6 +1,7 @@
 """What ELS's decisions see and what they answer: plain values."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -21,6 +22,8 @@ class Registration(msgspec.Struct, frozen=True):
 
     batch_id: str
     essay_ids: Sequence[str]
+    deadline: datetime | None = None
+    """Until when the batch waits for them without a word."""
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -37,6 +40,8 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     ``slots`` (essay id → storage id) holds those that the messages at hand name; before the
     registration, and when it comes, all there are.  ``filled`` counts the registered slots with a
     text, also those that ``slots`` leaves out; before the registration it is 0.
+
+    What a message cannot change may be left out: texts do not look at deadlines.
     """
 
     batch_id: str
@@ -44,6 +49,17 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     filled: int = 0
     ready: bool = False
     slots: Mapping[str, str] = {}
+    closed: bool = False
+    """It became ready without the essays whose slots are free: those failed."""
+    proceeding: bool = False
+    """It was told to go on with what is there before it was registered."""
+    cancelled: bool = False
+    concluded: bool = False
+    """Its phase is over, for the attempt at hand."""
+    deadline: datetime | None = None
+    """When it is told that essays are missing; None: not any more."""
+    timed_out: datetime | None = None
+    """The latest deadline of which that was told."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -65,6 +81,19 @@ class ReadinessDecision(msgspec.Struct, frozen=True, kw_only=True):
     dropped: Sequence[str] = ()
     """Essay ids of texts kept so far that turned out not to belong to the batch."""
     became_ready: bool = False
+    skipped: str = ""
+    """Why a wish changes nothing, in words; empty: it does."""
+
+
+class PhaseView(msgspec.Struct, frozen=True):
+    """A batch as the decision about phases that stand still sees it."""
+
+    batch_id: str
+    dispatched: datetime
+    progressed: datetime
+    """When the dispatch or anything about one of its essays was last heard."""
+    waits: bool
+    """Whether results are missing."""
 
 
 class EssayView(msgspec.Struct, frozen=True):

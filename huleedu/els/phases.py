@@ -1,6 +1,7 @@
 """The spell-check phase of many batches: dispatch per essay, results, and the outcome."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -73,6 +74,13 @@ class Phases:
         ).fetchone()
         return None if row is None else int(row[0])
 
+    def is_cancelled(self, batch_id: str) -> bool:
+        """Tell whether a batch was cancelled, be it known otherwise or not."""
+        row = self._connection.execute(
+            "SELECT 1 FROM batch WHERE batch_id = ? AND cancelled_at IS NOT NULL", (batch_id,)
+        ).fetchone()
+        return row is not None
+
     def start(self, command: Command, current_attempt: int) -> Sequence[Dispatch] | None:
         """Move the commanded essays to awaiting_spellcheck; None when the command is no new one.
 
@@ -83,7 +91,7 @@ class Phases:
         target = EssayStatus.AWAITING_SPELLCHECK
         moved = dict(
             self._connection.execute(
-                "UPDATE essay SET status = ?, attempt = ?, updated_at = ?,"
+                "UPDATE essay SET status = ?, attempt = ?, failure = NULL, updated_at = ?,"
                 " timeline = json_set(timeline, '$.' || ?, ?)"
                 " WHERE batch_id = ? AND essay_id IN (SELECT value FROM json_each(?))"
                 " AND status IN (SELECT value FROM json_each(?))"
@@ -102,10 +110,18 @@ class Phases:
                 ),
             ).fetchall()
         )
+        # Essays of an attempt that is not over stay pending: the outcome waits for them too.
         self._connection.execute(
-            "UPDATE batch SET attempt = ?, language = ?, pending = ?, concluded_at = NULL"
-            " WHERE batch_id = ?",
-            (command.attempt, command.language.value, len(moved), command.batch_id),
+            "UPDATE batch SET attempt = ?, language = ?, pending = pending + ?,"
+            " concluded_at = NULL, dispatched_at = ?, progressed_at = ? WHERE batch_id = ?",
+            (
+                command.attempt,
+                command.language.value,
+                len(moved),
+                self._at,
+                self._at,
+                command.batch_id,
+            ),
         )
         return [
             Dispatch(command.batch_id, essay_id, moved[essay_id], command.language, command.attempt)
@@ -130,6 +146,7 @@ class Phases:
     ) -> tuple[frozenset[int], Sequence[str]]:
         """Move essays by their results, the first of each counting.
 
+        Every result shows that the checkers go on, also one that changes nothing.
         Returns the indexes of the results that changed nothing, and the batches that changed.
         """
         settled: dict[tuple[str, str], Result] = {}
@@ -158,19 +175,25 @@ class Phases:
                 for result in settled.values()
             ],
         )
+        moved = Counter(result.batch_id for result in settled.values())
         self._connection.executemany(
-            "UPDATE batch SET pending = pending - 1 WHERE batch_id = ?",
-            [(result.batch_id,) for result in settled.values()],
+            "UPDATE batch SET pending = pending - ?, progressed_at = ? WHERE batch_id = ?",
+            [
+                (moved[batch_id], self._at, batch_id)
+                for batch_id in dict.fromkeys(result.batch_id for result in results)
+            ],
         )
-        return frozenset(skipped), list(
-            dict.fromkeys(result.batch_id for result in settled.values())
-        )
+        return frozenset(skipped), list(moved)
 
     def conclude(self, batch_ids: Sequence[str]) -> Sequence[Conclusion]:
-        """Close the phase of those batches that wait for no result; each is closed once."""
+        """Close the phase of those batches that wait for no result; each is closed once.
+
+        Of a cancelled batch nothing is said any more.
+        """
         closed = self._connection.execute(
             "UPDATE batch SET concluded_at = ? WHERE pending = 0 AND attempt > 0"
-            " AND concluded_at IS NULL AND batch_id IN (SELECT value FROM json_each(?))"
+            " AND concluded_at IS NULL AND cancelled_at IS NULL"
+            " AND batch_id IN (SELECT value FROM json_each(?))"
             " RETURNING batch_id, attempt",
             (self._at, json_list(list(batch_ids))),
         ).fetchall()

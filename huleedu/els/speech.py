@@ -1,14 +1,19 @@
 """The events that ELS says, built from its decisions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from huleedu.core.enums import EssayStatus, ProcessingEvent, ProcessingStage
+from huleedu.core.errors import TooLarge
 from huleedu.core.ids import derived_event_id
 from huleedu.core.message import Header, Message, event_message
 from huleedu.core.messages import (
     BatchEssaysReady,
+    BatchReadinessTimeout,
     ELSBatchPhaseOutcomeV1,
     EssayContentRefused,
     EssayLifecycleSpellcheckRequestV1,
@@ -18,10 +23,13 @@ from huleedu.core.messages import (
     essay_reference,
     metadata_of,
 )
+from huleedu.els.deadlines import ReadinessTimeout
 from huleedu.els.model import Refusal
 from huleedu.els.phases import Conclusion, Dispatch
 
 SOURCE_SERVICE = "essay-lifecycle-service"
+
+_Waiting = TypeVar("_Waiting", BatchEssaysReady, BatchReadinessTimeout)
 
 
 def batch_essays_ready(
@@ -30,7 +38,7 @@ def batch_essays_ready(
     correlation_id: str | None,
     at: datetime,
 ) -> Message:
-    """Every essay of the batch has its text."""
+    """Every essay of the batch has its text, or it goes on with these."""
     event = ProcessingEvent.BATCH_ESSAYS_READY
     batch = batch_reference(batch_id)
     data = BatchEssaysReady(
@@ -41,7 +49,29 @@ def batch_essays_ready(
         metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
         ready_essays=list(texts),
     )
-    return _message(event, data, [batch_id], correlation_id, at)
+    # What is optional goes first: who needs the texts asks for them.
+    return _message(
+        event, data, [batch_id], correlation_id, at, smaller=lambda: _without_texts(data)
+    )
+
+
+def batch_readiness_timeout(
+    timeout: ReadinessTimeout, correlation_id: str | None, at: datetime
+) -> Message:
+    """Essays are missing at this deadline of the batch."""
+    event = ProcessingEvent.BATCH_READINESS_TIMEOUT
+    data = BatchReadinessTimeout(
+        batch_id=timeout.batch_id,
+        ready_essay_ids=[text.essay_id for text in timeout.texts],
+        missing_essay_ids=list(timeout.missing_essay_ids),
+        expected_count=len(timeout.texts) + len(timeout.missing_essay_ids),
+        actual_count=len(timeout.texts),
+        timeout_duration_seconds=timeout.seconds,
+        metadata=metadata_of(batch_reference(timeout.batch_id), event, at, ProcessingStage.PENDING),
+        ready_essays=list(timeout.texts),
+    )
+    cause = [timeout.batch_id, timeout.deadline]
+    return _message(event, data, cause, correlation_id, at, smaller=lambda: _without_texts(data))
 
 
 def essay_content_refused(refusal: Refusal, correlation_id: str | None, at: datetime) -> Message:
@@ -87,7 +117,25 @@ def phase_concluded(conclusion: Conclusion, correlation_id: str | None, at: date
         failed_essay_ids=list(conclusion.failed_essay_ids),
         system_metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
     )
-    return _message(event, data, [conclusion.batch_id], correlation_id, at, conclusion.attempt)
+    cause = [conclusion.batch_id]
+    return _message(
+        event,
+        data,
+        cause,
+        correlation_id,
+        at,
+        conclusion.attempt,
+        smaller=lambda: _without_names(data),
+    )
+
+
+def _without_texts(data: _Waiting) -> _Waiting:
+    return replace(data, ready_essays=None)
+
+
+def _without_names(data: ELSBatchPhaseOutcomeV1) -> ELSBatchPhaseOutcomeV1:
+    nameless = [replace(essay, student_name=None) for essay in data.processed_essays]
+    return replace(data, processed_essays=nameless)
 
 
 def _message(
@@ -97,14 +145,21 @@ def _message(
     correlation_id: str | None,
     at: datetime,
     attempt: int | None = None,
+    smaller: Callable[[], EventData] | None = None,
 ) -> Message:
+    """``smaller`` makes of the data what is said where all of it is too large for one event."""
     repeat = [] if attempt is None else [str(attempt)]
-    return event_message(
-        event,
-        data,
-        event_id=derived_event_id(event.value, *cause, *repeat),
-        at=at,
-        source_service=SOURCE_SERVICE,
-        correlation_id=None if correlation_id is None else UUID(correlation_id),
-        headers=None if attempt is None else {Header.ATTEMPT: str(attempt)},
-    )
+    try:
+        return event_message(
+            event,
+            data,
+            event_id=derived_event_id(event.value, *cause, *repeat),
+            at=at,
+            source_service=SOURCE_SERVICE,
+            correlation_id=None if correlation_id is None else UUID(correlation_id),
+            headers=None if attempt is None else {Header.ATTEMPT: str(attempt)},
+        )
+    except TooLarge:
+        if smaller is None:
+            raise
+        return _message(event, smaller(), cause, correlation_id, at, attempt)

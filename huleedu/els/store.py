@@ -2,7 +2,8 @@
 
 ``batch`` has one row a batch, also for one whose texts came before its registration.  ``essay``
 has one row for each text that was kept; a registered essay without a text is only in
-``batch.essay_ids``, so that a registration costs one row.
+``batch.essay_ids``, so that a registration costs one row.  What such an essay is follows from its
+batch: failed where the batch was closed or cancelled, else uploaded at best.
 """
 
 import sqlite3
@@ -78,6 +79,45 @@ def keep_essays_by_row(database: SchemaDatabase) -> None:
     database.conn.execute("INSERT INTO essay SELECT * FROM essay_before")
     database.conn.execute("DROP TABLE essay_before")
     database.conn.execute("CREATE INDEX essay_by_id ON essay (essay_id)")
+
+
+@els_migrations()
+def add_deadlines_and_wishes(database: SchemaDatabase) -> None:
+    """Until when a batch waits, what it was told to do, and when its phase last moved on."""
+    for column in (
+        "deadline_at",  # when it is told that essays are missing; NULL: not any more
+        "deadline_from",  # when an extension set it; NULL: it counts from the registration
+        "timed_out",  # the latest deadline of which that was told
+        "closed_at",  # when it became ready without all of its essays
+        "proceed_at",  # when it was told to proceed, before it was registered
+        "cancelled_at",
+        "cancel_reason",
+        "dispatched_at",  # when the newest attempt was dispatched
+        "progressed_at",  # when anything of its phase was last heard
+    ):
+        database.conn.execute(f"ALTER TABLE batch ADD COLUMN {column} TEXT")
+    database.conn.execute("ALTER TABLE essay ADD COLUMN failure TEXT")
+    # A row leaves this index when its deadline passes, not when the batch becomes ready: that
+    # would cost every text of every batch.
+    database.conn.execute(
+        "CREATE INDEX batch_deadline ON batch (deadline_at)"
+        " WHERE deadline_at IS NOT NULL AND registered_at IS NOT NULL"
+    )
+    database.conn.execute(
+        "CREATE INDEX batch_in_phase ON batch (dispatched_at)"
+        " WHERE dispatched_at IS NOT NULL AND concluded_at IS NULL"
+    )
+    database.conn.execute(
+        "CREATE INDEX batch_progress ON batch (progressed_at, dispatched_at)"
+        " WHERE progressed_at IS NOT NULL"
+    )
+    database.conn.execute(
+        "CREATE INDEX batch_closed ON batch (batch_id) WHERE closed_at IS NOT NULL"
+    )
+    # Phases that are under way in an older store; when they last moved is set at the start.
+    database.conn.execute(
+        "UPDATE batch SET dispatched_at = ready_at WHERE attempt > 0 AND concluded_at IS NULL"
+    )
 
 
 def json_list(values: object) -> str:

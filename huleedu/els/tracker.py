@@ -32,12 +32,20 @@ class BatchEssayTracker:
             for batch_id, registration in first.items()
             if views[batch_id].registered is None
         ]
+        # Mostly one for all of them, each of which costs more than the rest of its row.
+        deadlines = {
+            moment: None if moment is None else to_text(moment)
+            for moment in {registration.deadline for registration in first.values()}
+        }
         self._connection.executemany(
             "INSERT INTO batch (batch_id, correlation_id, essay_ids, filled, registered_at,"
-            " ready_at) VALUES (?, ?, ?, ?, ?, ?)"
+            " ready_at, closed_at, deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET correlation_id = excluded.correlation_id,"
             " essay_ids = excluded.essay_ids, filled = excluded.filled,"
-            " registered_at = excluded.registered_at, ready_at = excluded.ready_at",
+            " registered_at = excluded.registered_at, ready_at = excluded.ready_at,"
+            " closed_at = excluded.closed_at,"
+            # An extension came before: it counts.
+            " deadline_at = coalesce(deadline_at, excluded.deadline_at)",
             [
                 (
                     decision.view.batch_id,
@@ -46,6 +54,8 @@ class BatchEssayTracker:
                     decision.view.filled,
                     self._at,
                     self._at if decision.view.ready else None,
+                    self._at if decision.view.closed else None,
+                    deadlines[first[decision.view.batch_id].deadline],
                 )
                 for decision in decisions
             ],
@@ -139,9 +149,17 @@ class BatchEssayTracker:
         slots = self._all_slots(wanted) if all_slots else self._named_slots(named)
         views = {batch_id: BatchView(batch_id=batch_id, slots=slots.get(batch_id, {}))
                  for batch_id in wanted}  # fmt: skip
-        for batch_id, essay_ids, filled, ready_at in self._connection.execute(
-            "SELECT batch_id, essay_ids, filled, ready_at FROM batch"
-            " WHERE batch_id IN (SELECT value FROM json_each(?))",
+        for (
+            batch_id,
+            essay_ids,
+            filled,
+            ready_at,
+            closed_at,
+            proceed_at,
+            cancelled_at,
+        ) in self._connection.execute(
+            "SELECT batch_id, essay_ids, filled, ready_at, closed_at, proceed_at, cancelled_at"
+            " FROM batch WHERE batch_id IN (SELECT value FROM json_each(?))",
             (json_list(wanted),),
         ):
             views[batch_id] = BatchView(
@@ -150,6 +168,9 @@ class BatchEssayTracker:
                 filled=filled,
                 ready=ready_at is not None,
                 slots=slots.get(batch_id, {}),
+                closed=closed_at is not None,
+                proceeding=proceed_at is not None,
+                cancelled=cancelled_at is not None,
             )
         return views
 

@@ -11,6 +11,8 @@ from huleedu.core.essay_state import TERMINAL
 from huleedu.core.messages import SPELLCHECK_PHASE
 
 BATCHES_NAMED_MAX = 20
+WENT_ON_WITHOUT = "the batch went on without this essay"
+"""Why an essay failed whose text had not come when its batch was closed."""
 
 
 def essay_status(
@@ -29,6 +31,7 @@ def essay_status(
         "processing_progress": {"completed_phases": done, "attempt": essay["attempt"]},
         "timeline": essay["timeline"],
         "last_updated": essay["updated_at"],
+        "failure": essay["failure"],
         "storage_references": {
             kind.value: essay[column]
             for kind, column in _REFERENCES.items()
@@ -55,6 +58,7 @@ def essay_timeline(
 def batch_status(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, Any]:
     """Return how many essays of a batch stand where.  Raises ``NotFound``."""
     total = len(_registered(connection, batch_id))
+    without_text, _, _ = _fate_without_text(connection, batch_id)
     breakdown = dict(
         connection.execute(
             "SELECT status, count(*) FROM essay WHERE batch_id = ? GROUP BY status", (batch_id,)
@@ -62,7 +66,7 @@ def batch_status(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, 
     )
     waiting = total - sum(breakdown.values())
     if waiting:
-        breakdown[EssayStatus.UPLOADED.value] = waiting
+        breakdown[without_text] = breakdown.get(without_text, 0) + waiting
     over = {*TERMINAL, EssayStatus.SPELLCHECK_FAILED}
     done = sum(count for status, count in breakdown.items() if status in over)
     return {
@@ -108,18 +112,19 @@ def _essay(
 ) -> Mapping[str, Any]:
     holder = batch_id if batch_id is not None else _only_batch_with(connection, essay_id)
     row = connection.execute(
-        "SELECT essay.status, essay.attempt, essay.timeline, essay.updated_at,"
+        "SELECT essay.status, essay.attempt, essay.failure, essay.timeline, essay.updated_at,"
         " essay.text_storage_id, essay.corrected_storage_id, essay.log_storage_id,"
         " batch.registered_at FROM essay JOIN batch USING (batch_id)"
         " WHERE essay.batch_id = ? AND essay.essay_id = ? AND batch.essay_ids IS NOT NULL",
         (holder, essay_id),
     ).fetchone()
     if row is not None:
-        status, attempt, timeline, updated_at, text, corrected, log, created_at = row
+        status, attempt, failure, timeline, updated_at, text, corrected, log, created_at = row
         return {
             "batch_id": holder,
             "status": status,
             "attempt": attempt,
+            "failure": failure,
             "timeline": json.loads(timeline),
             "updated_at": updated_at,
             "created_at": created_at,
@@ -138,24 +143,45 @@ def _without_text(
     (registered_at,) = connection.execute(
         "SELECT registered_at FROM batch WHERE batch_id = ?", (batch_id,)
     ).fetchone()
+    status, at, failure = _fate_without_text(connection, batch_id)
     return {
         "batch_id": batch_id,
-        "status": EssayStatus.UPLOADED.value,
+        "status": status,
         "attempt": 0,
-        "timeline": {EssayStatus.UPLOADED.value: registered_at},
-        "updated_at": registered_at,
+        "failure": failure,
+        "timeline": {EssayStatus.UPLOADED.value: registered_at, status: at},
+        "updated_at": at,
         "created_at": registered_at,
         **dict.fromkeys(_REFERENCES.values()),
     }
 
 
+def _fate_without_text(
+    connection: sqlite3.Connection, batch_id: str
+) -> tuple[str, str, str | None]:
+    """Return what a registered essay without a text is, since when, and why it failed."""
+    registered_at, closed_at, cancelled_at, reason = connection.execute(
+        "SELECT registered_at, closed_at, cancelled_at, cancel_reason FROM batch"
+        " WHERE batch_id = ?",
+        (batch_id,),
+    ).fetchone()
+    if closed_at is not None:
+        return EssayStatus.CONTENT_INGESTION_FAILED.value, closed_at, WENT_ON_WITHOUT
+    if cancelled_at is not None:
+        since = max(registered_at, cancelled_at)
+        return EssayStatus.ESSAY_CRITICAL_FAILURE.value, since, reason
+    return EssayStatus.UPLOADED.value, registered_at, None
+
+
 def _only_batch_with(connection: sqlite3.Connection, essay_id: str) -> str:
-    # Essays without a text are only in the lists of batches that are not ready yet.
+    # Essays without a text are only in the lists of batches that are not ready yet, or closed.
     rows = connection.execute(
         "SELECT batch_id FROM essay JOIN batch USING (batch_id)"
-        " WHERE essay_id = ? AND essay_ids IS NOT NULL"
+        " WHERE essay_id = ?1 AND essay_ids IS NOT NULL"
         " UNION SELECT batch_id FROM batch WHERE ready_at IS NULL"
-        " AND EXISTS (SELECT 1 FROM json_each(essay_ids) WHERE value = ?) ORDER BY batch_id",
+        " AND EXISTS (SELECT 1 FROM json_each(essay_ids) WHERE value = ?2)"
+        " UNION SELECT batch_id FROM batch WHERE closed_at IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM json_each(essay_ids) WHERE value = ?2) ORDER BY batch_id",
         (essay_id, essay_id),
     ).fetchall()
     batch_ids = [batch_id for (batch_id,) in rows]

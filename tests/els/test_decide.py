@@ -1,11 +1,33 @@
 """Readiness and essay state, against the plainest model of what they should do."""
 
+from datetime import datetime, timedelta
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from huleedu.core.enums import EssayStatus, RefusalReason
-from huleedu.els.decide import accepts_command, register, settles, take
-from huleedu.els.model import BatchView, Content, EssayView, ReadinessDecision, Registration, Text
+from huleedu.els.decide import (
+    accepts_command,
+    cancel,
+    extend,
+    overdue,
+    register,
+    settles,
+    take,
+    time_out,
+)
+from huleedu.els.model import (
+    BatchView,
+    Content,
+    EssayView,
+    PhaseView,
+    ReadinessDecision,
+    Registration,
+    Text,
+)
+from tests.support.builders import AT
 
 BATCH = "b"
 ESSAYS = ("e1", "e2", "e3")
@@ -130,3 +152,70 @@ def test_a_result_counts_for_its_own_attempt_and_while_the_essay_waits(
     moved = settles(EssayView(status, attempt), EssayStatus.SPELLCHECKED_SUCCESS, result_attempt)
 
     assert moved == (waits and result_attempt in (None, attempt))
+
+
+NOW = AT + timedelta(hours=1)
+QUARTER = timedelta(minutes=15)
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("phases", "given_up"),
+    [
+        ([PhaseView("a", ago(15), ago(15), waits=True)], ["a"]),
+        ([PhaseView("a", ago(15), ago(14.99), waits=True)], []),
+        ([PhaseView("a", ago(15), ago(15), waits=False)], []),
+        # One behind a batch that moves, be it over or not, and one in front of it.
+        ([PhaseView("a", ago(30), ago(1), True), PhaseView("b", ago(20), ago(20), True)], []),
+        ([PhaseView("a", ago(30), ago(1), False), PhaseView("b", ago(20), ago(20), True)], []),
+        ([PhaseView("a", ago(30), ago(30), True), PhaseView("b", ago(20), ago(1), True)], ["a"]),
+        # Dispatched at the same moment, either may stand in front.
+        ([PhaseView("a", ago(20), ago(20), True), PhaseView("b", ago(20), ago(1), True)], []),
+    ],
+)
+def test_a_phase_is_given_up_when_nothing_in_front_of_it_moved(
+    phases: list[PhaseView], given_up: list[str]
+) -> None:
+    """For a quarter of an hour; the batch itself stands in front of itself too."""
+    assert overdue(phases, NOW, QUARTER) == given_up
+
+
+def test_a_deadline_passes_at_its_moment_and_only_while_essays_are_waited_for() -> None:
+    """A batch without registration is not waited for; one that is told is not told again."""
+    view = BatchView(batch_id=BATCH, registered=frozenset(ESSAYS), deadline=NOW)
+
+    late = time_out(view, NOW)
+
+    assert late is not None
+    assert (late.deadline, late.timed_out, late.ready) == (None, NOW, False)
+    assert time_out(late, NOW) is None
+    assert time_out(view, NOW - timedelta(microseconds=1)) is None
+    for other in ({"registered": None}, {"ready": True}, {"cancelled": True}, {"deadline": None}):
+        assert time_out(replace(view, **other), NOW) is None
+
+
+def test_an_extension_is_skipped_where_it_changes_nothing() -> None:
+    """With words that say why: ready, cancelled, set already, or passed already."""
+    view = BatchView(batch_id=BATCH, deadline=NOW, timed_out=AT)
+
+    assert extend(view, NOW + QUARTER).view.deadline == NOW + QUARTER
+    assert extend(view, NOW - QUARTER).view.deadline == NOW - QUARTER
+    assert extend(replace(view, ready=True), NOW + QUARTER).skipped == "the batch is ready already"
+    assert extend(replace(view, cancelled=True), NOW + QUARTER).skipped == "the batch is cancelled"
+    assert extend(view, NOW).skipped == "this is its deadline already"
+    assert extend(view, AT).skipped == "a later deadline has passed already"
+
+
+def test_a_batch_is_cancelled_until_it_is_over() -> None:
+    """Its phase concluded, or closed without a single text; and once only."""
+    view = BatchView(batch_id=BATCH, registered=frozenset(ESSAYS), filled=1, ready=True)
+
+    assert cancel(view).view.cancelled
+    assert cancel(replace(view, closed=True)).view.cancelled
+    for over in ({"closed": True, "filled": 0}, {"concluded": True}, {"cancelled": True}):
+        skipped = cancel(replace(view, **over))
+        assert skipped.skipped
+        assert skipped.view == replace(view, **over)

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,14 +18,19 @@ from tests.support.builders import AT
 ESSAYS = {"b1": ("e1", "e2"), "b2": ("e1",), "b3": ("e1", "e2", "e3")}
 
 
+@cache
+def _empty_store() -> bytes:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, "test", MIGRATIONS)
+        return connection.serialize()
+
+
 @contextmanager
 def els_tables() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        migrate(connection, "test", MIGRATIONS)
+    """An empty store in memory."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.deserialize(_empty_store())
         yield connection
-    finally:
-        connection.close()
 
 
 registrations = st.sampled_from([Registration(batch, essays) for batch, essays in ESSAYS.items()])

@@ -1,0 +1,171 @@
+"""Deadlines that passed: essays that are missing, and phases that stand still.
+
+They are kept in the rows of their batches, so that they pass once whoever looks, and also after a
+time in which nobody did.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from huleedu.core.clock import from_text, to_text
+from huleedu.core.enums import EssayStatus
+from huleedu.core.essay_state import StateTransitionValidator
+from huleedu.core.messages import EssayProcessingInputRefV1
+from huleedu.els.phases import Conclusion, Phases
+from huleedu.els.store import json_list
+
+STOOD_STILL = "no answer came in time"
+"""Why an essay failed whose check nobody answered."""
+
+_IN_PHASE = "dispatched_at IS NOT NULL AND concluded_at IS NULL"
+
+
+class ReadinessTimeout(msgspec.Struct, frozen=True):
+    """A batch whose essays are not all there at its deadline."""
+
+    batch_id: str
+    deadline: str
+    """The moment as it is stored; it tells this timeout from the batch's others."""
+    seconds: float
+    """From when the deadline was set until the deadline itself."""
+    texts: Sequence[EssayProcessingInputRefV1]
+    missing_essay_ids: Sequence[str]
+
+
+def next_deadline(connection: sqlite3.Connection) -> datetime | None:
+    """Return the earliest moment at which a registered batch may be told to lack essays."""
+    (text,) = connection.execute(
+        "SELECT min(deadline_at) FROM batch"
+        " WHERE deadline_at IS NOT NULL AND registered_at IS NOT NULL"
+    ).fetchone()
+    return None if text is None else from_text(text)
+
+
+def overdue_phases(
+    connection: sqlite3.Connection, now: datetime, limit: timedelta, count: int
+) -> Sequence[str]:
+    """Return up to ``count`` batches that ``decide.overdue`` names, the longest dispatched first.
+
+    Where the first batch in the queue moves, which is asked of one row, there are none.
+    """
+    since = to_text(now - limit)
+    first = connection.execute(
+        f"SELECT progressed_at FROM batch WHERE {_IN_PHASE} ORDER BY dispatched_at LIMIT 1"
+    ).fetchone()
+    if first is None or first[0] is None or first[0] > since:
+        return []
+    return [
+        batch_id
+        for (batch_id,) in connection.execute(
+            f"SELECT batch_id FROM batch WHERE {_IN_PHASE} AND dispatched_at < coalesce("
+            # Nothing sorts behind a time as does the last character that there is.
+            " (SELECT min(dispatched_at) FROM batch WHERE progressed_at > ?), char(1114111))"
+            " ORDER BY dispatched_at LIMIT ?",
+            (since, count),
+        )
+    ]
+
+
+class Deadlines:
+    """Lets deadlines pass, in the transaction that ``connection`` is in."""
+
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+        self._at = to_text(now)
+
+    def adopt(self, readiness_timeout: timedelta) -> int:
+        """Give deadlines to what an older program left without; returns to how many batches.
+
+        Readiness counts from the registration; phases count from now.
+        """
+        waiting = self._connection.execute(
+            "SELECT batch_id, registered_at FROM batch WHERE ready_at IS NULL"
+            " AND registered_at IS NOT NULL AND cancelled_at IS NULL"
+            " AND deadline_at IS NULL AND timed_out IS NULL"
+        ).fetchall()
+        self._connection.executemany(
+            "UPDATE batch SET deadline_at = ? WHERE batch_id = ?",
+            [(to_text(from_text(at) + readiness_timeout), batch_id) for batch_id, at in waiting],
+        )
+        phases = self._connection.execute(
+            f"UPDATE batch SET progressed_at = ? WHERE {_IN_PHASE} AND progressed_at IS NULL",
+            (self._at,),
+        )
+        return len(waiting) + phases.rowcount
+
+    def pass_readiness(self, count: int) -> tuple[int, Sequence[ReadinessTimeout]]:
+        """Let up to ``count`` readiness deadlines pass that are due.
+
+        Returns how many were due, and those of batches that wait for essays: the others passed
+        without a word.
+        """
+        due = self._connection.execute(
+            "SELECT batch_id, deadline_at, coalesce(deadline_from, registered_at),"
+            " ready_at IS NULL AND cancelled_at IS NULL FROM batch"
+            " WHERE deadline_at <= ? AND registered_at IS NOT NULL"
+            " ORDER BY deadline_at LIMIT ?",
+            (self._at, count),
+        ).fetchall()
+        self._connection.executemany(
+            "UPDATE batch SET deadline_at = NULL,"
+            " timed_out = CASE WHEN ? THEN deadline_at ELSE timed_out END WHERE batch_id = ?",
+            [(waits, batch_id) for batch_id, _, _, waits in due],
+        )
+        return len(due), [
+            self._timeout(batch_id, deadline, since)
+            for batch_id, deadline, since, waits in due
+            if waits
+        ]
+
+    def pass_phases(self, limit: timedelta, count: int) -> tuple[int, Sequence[Conclusion]]:
+        """Fail what is left of up to ``count`` phases that are overdue.
+
+        Returns how many were, and their outcomes; that of a cancelled batch is not said.
+        """
+        batch_ids = overdue_phases(self._connection, self._now, limit, count)
+        target = EssayStatus.SPELLCHECK_FAILED
+        self._connection.execute(
+            "UPDATE essay SET status = ?1, failure = ?2, updated_at = ?3,"
+            " timeline = json_set(timeline, '$.' || ?1, ?3)"
+            " WHERE batch_id IN (SELECT value FROM json_each(?4))"
+            " AND status IN (SELECT value FROM json_each(?5))",
+            (
+                target.value,
+                STOOD_STILL,
+                self._at,
+                json_list(batch_ids),
+                json_list(sorted(StateTransitionValidator.sources(target))),
+            ),
+        )
+        self._connection.execute(
+            "UPDATE batch SET pending = 0,"
+            " concluded_at = CASE WHEN cancelled_at IS NULL THEN concluded_at ELSE ? END"
+            " WHERE batch_id IN (SELECT value FROM json_each(?))",
+            (self._at, json_list(batch_ids)),
+        )
+        return len(batch_ids), Phases(self._connection, self._now).conclude(batch_ids)
+
+    def _timeout(self, batch_id: str, deadline: str, since: str) -> ReadinessTimeout:
+        texts: list[EssayProcessingInputRefV1] = []
+        missing: list[str] = []
+        for essay_id, storage_id, student_name in self._connection.execute(
+            "SELECT slot.value, essay.text_storage_id, essay.student_name"
+            " FROM batch JOIN json_each(batch.essay_ids) AS slot"
+            " LEFT JOIN essay ON essay.batch_id = batch.batch_id AND essay.essay_id = slot.value"
+            " WHERE batch.batch_id = ? ORDER BY slot.key",
+            (batch_id,),
+        ):
+            if storage_id is None:
+                missing.append(essay_id)
+            else:
+                texts.append(
+                    EssayProcessingInputRefV1(
+                        essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
+                    )
+                )
+        seconds = (from_text(deadline) - from_text(since)).total_seconds()
+        return ReadinessTimeout(batch_id, deadline, max(0.0, seconds), texts, missing)
