@@ -82,6 +82,8 @@ async def all_in_one(
         )
         tasks.start("transport", transport.run)
         tasks.start("housekeeping", lambda: keep_house(chores, platform))
+        for name, run in attached.tasks.items():
+            tasks.start(name, run)
         tasks.start("spell-checker", lambda: stay_loaded(checkers))
         yield Running(application, ground.stores, transport, checkers, tasks, stopping)
 

@@ -1,4 +1,4 @@
-"""What each module brings: its store, its routes, what it hears, what it forgets."""
+"""What each module brings: its store, its routes, what it hears, does by itself and forgets."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,10 @@ KEEP_ANSWERS = timedelta(days=30)
 
 Routes = Callable[[Ground], Awaitable[Sequence[HTTPRouteHandler]]]
 Subscriptions = Callable[[Ground], Awaitable[Sequence[Subscription]]]
+Run = Callable[[], Awaitable[object]]
+"""What goes on for as long as the process does."""
+Tasks = Callable[[Ground], Mapping[str, Run]]
+"""Name → what a module does by itself, beside what it hears."""
 
 
 async def _no_routes(_ground: Ground) -> Sequence[HTTPRouteHandler]:
@@ -34,6 +38,10 @@ async def _no_subscriptions(_ground: Ground) -> Sequence[Subscription]:
     return ()
 
 
+def _no_tasks(_ground: Ground) -> Mapping[str, Run]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Module:
     """One module, from the side of whoever puts it together."""
@@ -42,6 +50,8 @@ class Module:
     """What its store consists of; empty: it has none."""
     routes: Routes = _no_routes
     subscriptions: Subscriptions = _no_subscriptions
+    tasks: Tasks = _no_tasks
+    """Run by the roles that hear."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Attached:
     """Module → its routes, for those that answer here."""
     chores: Sequence[Chore]
     """What is to be forgotten in the stores that this process writes."""
+    tasks: Mapping[str, Run]
+    """Name → what the modules do by themselves, to be started."""
     uses_transport: bool
     """Whether anything here speaks or listens."""
 
@@ -78,7 +90,8 @@ async def attach(ground: Ground, roles: Sequence[Role]) -> Attached:
             ground.transport.subscribe(subscription)
     for name in relaying:
         ground.transport.relay(ground.stores[name])
-    return Attached(routes, _chores(ground.stores, relaying), bool(hearing or relaying))
+    tasks = {task: run for name in hearing for task, run in MODULES[name].tasks(ground).items()}
+    return Attached(routes, _chores(ground.stores, relaying), tasks, bool(hearing or relaying))
 
 
 def _chores(stores: Mapping[str, Database], written: Sequence[str]) -> Sequence[Chore]:
@@ -106,6 +119,11 @@ async def _els_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
 
 async def _els_subscriptions(ground: Ground) -> Sequence[Subscription]:
     return els.subscriptions(ground.stores["els"], ground.platform, ground.settings.els)
+
+
+def _els_tasks(ground: Ground) -> Mapping[str, Run]:
+    store, platform, settings = ground.stores["els"], ground.platform, ground.settings.els
+    return {"deadlines": lambda: els.keep_deadlines(store, platform, settings)}
 
 
 async def _content_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
@@ -159,7 +177,7 @@ async def _spellcheck_subscriptions(ground: Ground) -> Sequence[Subscription]:
 MODULES: Mapping[str, Module] = MappingProxyType(
     {
         "bos": Module(bos.MIGRATIONS, _bos_routes, _bos_subscriptions),
-        "els": Module(els.MIGRATIONS, _els_routes, _els_subscriptions),
+        "els": Module(els.MIGRATIONS, _els_routes, _els_subscriptions, _els_tasks),
         "content": Module(content.MIGRATIONS, _content_routes),
         "files": Module(files_store.MIGRATIONS, _files_routes, _files_subscriptions),
         "results": Module(results.MIGRATIONS, _results_routes, _results_subscriptions),

@@ -83,6 +83,8 @@ async def running_roles(
             tasks.start("transport", used.run)
         if attached.chores:
             tasks.start("housekeeping", lambda: keep_house(attached.chores, platform))
+        for name, run in attached.tasks.items():
+            tasks.start(name, run)
         if (checkers := ground.checkers) is not None:
             tasks.start("spell-checker", lambda: stay_loaded(checkers))
         _logger.info("role_started", roles=[role.name for role in roles])
