@@ -5,6 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
@@ -196,6 +197,50 @@ async def test_a_second_relay_stands_by(
         scopes[1].cancel()
 
     assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 30)
+
+
+class Oversleeping:
+    """A relay that believes it leads, and ends its one transaction when it is told to."""
+
+    def __init__(self) -> None:
+        self.has_read, self.goes_on, self.has_committed = (anyio.Event() for _ in range(3))
+
+    async def at(self, step: Step) -> None:
+        if step is Step.SLICE_READ:
+            self.has_read.set()
+            await self.goes_on.wait()
+        elif step is Step.COMMITTED:
+            self.has_committed.set()
+        if step in (Step.BEAT_DUE, Step.COMMITTED):
+            await anyio.sleep_forever()
+
+
+async def test_what_an_older_one_ends_at_the_last_moment_is_not_said_again(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older relay, stopped for longer than its lease, publishes just before the newer one's
+    producer fences it off: the newer one goes on from the position that this has moved."""
+    topic, older = await new_topic("said", partitions=1), Oversleeping()
+    start = AIOKafkaProducer.start
+
+    async def at_the_last_moment(producer: AIOKafkaProducer) -> None:
+        if older.has_read.is_set() and producer._txn_manager.transactional_id is not None:
+            older.goes_on.set()
+            await older.has_committed.wait()
+        await start(producer)
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", at_the_last_moment)
+    async with opened(tmp_path / "outbox.db") as database, anyio.create_task_group() as tasks:
+        await say(database, messages(topic, 0, 20))
+        tasks.start_soon(relay_of(database, broker.bootstrap_servers, "older", older.at).run)
+        await older.has_read.wait()
+        async with relaying(database, broker.bootstrap_servers):
+            await drained(database)
+        tasks.cancel_scope.cancel()
+    monkeypatch.undo()
+
+    assert older.has_committed.is_set()
+    assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 20)
 
 
 async def _run_within(relay: KafkaRelay, scope: anyio.CancelScope) -> None:
