@@ -13,6 +13,11 @@ TRANSPORT_MESSAGES = Counter(
     "Messages by what became of them: handled, again_later, set_aside.",
     ["topic", "group", "outcome"],
 )
+TRANSPORT_LAG = Gauge(
+    "huleedu_transport_lag_messages",
+    "Messages that wait for a group in the partitions that this process holds.",
+    ["topic", "group"],
+)
 HANDLER_SECONDS = Histogram(
     "huleedu_transport_handler_seconds", "Duration of one delivery.", ["topic", "group"]
 )

@@ -25,6 +25,7 @@ from huleedu.core.platform import Platform
 from huleedu.store.positions import Superseded
 from huleedu.transport.breaker import DeadLetterBreaker, stop_told
 from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
+from huleedu.transport.kafka.lag_gauge import LagGauge
 from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.placement import Oddity, placement
 from huleedu.transport.kafka.watchdog import Watchdog
@@ -60,6 +61,7 @@ class Group(ABC):
         self._breaker = DeadLetterBreaker()
         self._stopped: str | None = None
         self._watchdog = Watchdog(membership, subscription.group, self._is_busy, watchdog_seconds)
+        self._lag = LagGauge(membership, subscription.group, subscription.topics, self._stands_at)
         self._logger = create_service_logger("kafka")
         membership.when_revoked(self._forget)
 
@@ -78,6 +80,7 @@ class Group(ABC):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._membership.keep_polled)
                     tasks.start_soon(self._watchdog.run)
+                    tasks.start_soon(self._lag.run)
                     await self._consume_or_stand()
             except* Unavailable as faults:
                 attempt += 1
@@ -211,6 +214,9 @@ class Group(ABC):
                 continue
             if position > self._committed.get(partition, 0) and not self._is_in_hand(partition):
                 self._to_commit[partition] = position
+
+    def _stands_at(self, partition: TopicPartition) -> int | None:
+        return self._committed.get(partition, self._began.get(partition))
 
     async def _commit(self) -> None:
         offsets, self._to_commit = self._to_commit, {}

@@ -8,8 +8,9 @@ import anyio
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from huleedu.core.metrics import TRANSPORT_LAG
 from huleedu.store.positions import read
-from huleedu.transport.kafka import lag
+from huleedu.transport.kafka import lag, lag_gauge
 from tests.support.consumers import PROCEED, Recorder, proceed
 from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
@@ -33,6 +34,11 @@ async def bus(
 async def behind(bus: KafkaBus) -> int | None:
     (state,) = await lag.list_topics(bus.connection, [GROUP], bus.platform.clock, [PROCEED])
     return state.lag.get(GROUP)
+
+
+def gauge() -> float:
+    value: float = TRANSPORT_LAG.labels(PROCEED, GROUP)._value.get()
+    return value
 
 
 async def say_in_transactions(bus: KafkaBus, texts: list[bytes], *, aborted: bool = False) -> None:
@@ -82,8 +88,11 @@ async def test_without_a_store_the_next_one_goes_on_behind_the_marks(bus: KafkaB
 
 
 @pytest.mark.parametrize("has_store", [True, False])
-async def test_what_is_being_handled_counts_as_waiting(bus: KafkaBus, has_store: bool) -> None:
-    """What is read and not yet handled is behind, however long it takes."""
+async def test_what_is_being_handled_counts_as_waiting(
+    bus: KafkaBus, has_store: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read and not yet handled is behind, however long it takes; so says the metric."""
+    monkeypatch.setattr(lag_gauge, "LAG_SECONDS", 0.1)
     ended = anyio.Event()
 
     async def slow(_: object) -> None:
@@ -98,8 +107,10 @@ async def test_what_is_being_handled_counts_as_waiting(bus: KafkaBus, has_store:
         await anyio.sleep(1.5)  # longer than between two commits
 
         assert await behind(bus) in (None, 6)
+        await until(lambda: gauge() == 6)
         ended.set()
         await eventually(partial(behind, bus), lambda lag: lag == 0)
+        await until(lambda: gauge() == 0)
 
 
 async def test_the_stored_position_is_that_of_messages(bus: KafkaBus) -> None:
