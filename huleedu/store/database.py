@@ -22,12 +22,17 @@ BUSY_TIMEOUT_SECONDS = 5.0  # how long another process may hold the file's lock
 READERS_MAX = 4
 GROUP_COMMIT_MAX = 256  # requests that share one commit
 _LOCKED_PAUSE_SECONDS = 0.01
+JOURNAL_BYTES_MAX = 48 * 2**20
+"""A write-ahead log above this is emptied, and its readers are waited for.  SQLite itself starts it
+anew only at a moment without any reader; where reads overlap, that moment never comes (530 MiB
+after 600 writes of 500 kB, measured)."""
+_JOURNAL_WAIT_SECONDS = 2.0
 _WRITER_PRAGMAS = (
     "PRAGMA synchronous=FULL",  # what is said is on disk
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",  # 64 MiB, as measured for the readiness workload
-    "PRAGMA journal_size_limit=67108864",
+    f"PRAGMA journal_size_limit={JOURNAL_BYTES_MAX}",
     # 32 MiB; at SQLite's 4 MiB every second fetch of the readiness workload moved its pages into
     # the file, the same ones again and again, and a quarter more was written in all.
     "PRAGMA wal_autocheckpoint=8000",
@@ -90,6 +95,8 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._readers: deque[sqlite3.Connection] = deque()
         self._generation = 0  # readers of an older one are not used again
+        self._journal = path.with_name(f"{path.name}-wal")
+        self._journal_bytes_max = JOURNAL_BYTES_MAX
         self._reading = anyio.CapacityLimiter(READERS_MAX)
         self._after_commit: list[Callable[[], None]] = []
 
@@ -155,6 +162,7 @@ class Database:
                     group.append(write)
             if group:
                 self._commit(group)
+                self._shorten_journal()
 
     def _commit(self, group: list[_Write[Any]]) -> None:
         try:
@@ -171,6 +179,40 @@ class Database:
         finally:
             for write in group:
                 write.done = True
+
+    def _shorten_journal(self) -> None:
+        """Empty the write-ahead log when it is long; what was committed stays committed."""
+        connection, size = self._writer, _size(self._journal)
+        if size <= JOURNAL_BYTES_MAX:
+            self._journal_bytes_max = JOURNAL_BYTES_MAX
+        if connection is None or size <= self._journal_bytes_max:
+            return
+        try:
+            is_empty = self._empty_journal(connection)
+        except sqlite3.Error:
+            # No room, say: the next commit finds out and tells, on a new connection.
+            is_empty = False
+            self._close_writer()
+        # A reader that does not go (a backup, a shell) must not make every write wait.
+        self._journal_bytes_max = JOURNAL_BYTES_MAX if is_empty else 2 * size
+
+    def _empty_journal(self, connection: sqlite3.Connection) -> bool:
+        """Wait until no reader needs the write-ahead log any more; tell whether it is empty.
+
+        SQLite's own waiting would look again and again at one place among its readers, which the
+        next reader may have taken meanwhile; each attempt made anew gets further.
+        """
+        deadline = time.monotonic() + _JOURNAL_WAIT_SECONDS
+        connection.execute("PRAGMA busy_timeout=0")
+        try:
+            while True:
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy or time.monotonic() > deadline:
+                    return not busy
+                time.sleep(_LOCKED_PAUSE_SECONDS)
+        finally:
+            own = round(self._busy_timeout_seconds * 1_000)
+            connection.execute(f"PRAGMA busy_timeout={own}")
 
     def _fail(self, group: list[_Write[Any]], error: BaseException) -> None:
         for write in group:
@@ -310,6 +352,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - as above
+    except OSError:
+        return 0
 
 
 def _translated(path: Path, error: BaseException) -> StoreUnavailable:
