@@ -113,6 +113,11 @@ async def _bos_subscriptions(ground: Ground) -> Sequence[Subscription]:
     return bos.subscriptions(ground.stores["bos"], ground.platform, ground.settings, references)
 
 
+def _bos_tasks(ground: Ground) -> Mapping[str, Run]:
+    store, platform, settings = ground.stores["bos"], ground.platform, ground.settings
+    return {"stalled batches": lambda: bos.watch_for_stalls(store, platform, settings)}
+
+
 async def _els_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
     return els.routes(ground.stores["els"])
 
@@ -123,7 +128,11 @@ async def _els_subscriptions(ground: Ground) -> Sequence[Subscription]:
 
 def _els_tasks(ground: Ground) -> Mapping[str, Run]:
     store, platform, settings = ground.stores["els"], ground.platform, ground.settings.els
-    return {"deadlines": lambda: els.keep_deadlines(store, platform, settings)}
+
+    def hears() -> bool:
+        return not ground.transport.troubles()
+
+    return {"deadlines": lambda: els.keep_deadlines(store, platform, settings, hears)}
 
 
 async def _content_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
@@ -176,7 +185,7 @@ async def _spellcheck_subscriptions(ground: Ground) -> Sequence[Subscription]:
 
 MODULES: Mapping[str, Module] = MappingProxyType(
     {
-        "bos": Module(bos.MIGRATIONS, _bos_routes, _bos_subscriptions),
+        "bos": Module(bos.MIGRATIONS, _bos_routes, _bos_subscriptions, _bos_tasks),
         "els": Module(els.MIGRATIONS, _els_routes, _els_subscriptions, _els_tasks),
         "content": Module(content.MIGRATIONS, _content_routes),
         "files": Module(files_store.MIGRATIONS, _files_routes, _files_subscriptions),

@@ -1,14 +1,16 @@
 """The Batch Orchestrator.
 
-Owns: what a batch was registered with, and the state of its pipelines.
+Owns: what a batch was registered with, what teachers wish of it, the state of its pipelines.
 Hears: BatchEssaysReady, BatchReadinessTimeout, SpellcheckResult, ELSBatchPhaseOutcome.
-Says: BatchEssaysRegistered, the spell-check command; for its smoke test EssayContentReady.
+Says: BatchEssaysRegistered, the spell-check command, BatchReadinessExtended,
+BatchProceedRequested, BatchCancelled; for its smoke test EssayContentReady.
 """
 
 from huleedu.bos.answers import answer_migrations, purge_answers
 from huleedu.bos.handlers import subscriptions
 from huleedu.bos.http import routes
 from huleedu.bos.schema import batch_migrations
+from huleedu.bos.stall_gauge import watch_for_stalls
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
 from huleedu.store.outbox_identity import outbox_identity_migrations
@@ -24,4 +26,4 @@ MIGRATIONS = (
 )
 """What the store of BOS consists of."""
 
-__all__ = ["MIGRATIONS", "purge_answers", "routes", "subscriptions"]
+__all__ = ["MIGRATIONS", "purge_answers", "routes", "subscriptions", "watch_for_stalls"]

@@ -50,6 +50,8 @@ def load_retried_ids(
 ) -> Mapping[str, frozenset[str]]:
     """Return the essays that an attempt after the first is about, by batch id."""
     wanted = [(batch.batch_id, batch.attempt) for batch in batches if batch.attempt > 1]
+    if not wanted:
+        return {}
     rows = connection.execute(
         "SELECT batch_id, essays FROM json_each(?) AS pair CROSS JOIN attempt"
         " ON batch_id = pair.value ->> 0 AND attempt = pair.value ->> 1",

@@ -13,9 +13,6 @@ import msgspec
 from huleedu.core.enums import BatchStatus
 from huleedu.core.settings import Settings
 
-READINESS_TIMEOUT = timedelta(hours=24)
-PHASE_TIMEOUT = timedelta(minutes=15)
-
 _RUNNING = frozenset({BatchStatus.READY_FOR_PIPELINE_EXECUTION, BatchStatus.PROCESSING_PIPELINES})
 
 OPEN = (BatchStatus.AWAITING_CONTENT_VALIDATION, *sorted(_RUNNING))
@@ -41,13 +38,17 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timing_at(now: datetime, settings: Settings) -> Timing:
-    """Return what times are judged by at this moment."""
+    """Return what times are judged by at this moment.
+
+    ``settings`` are the deployment's: what ELS waits by is in its section.
+    """
     grace = timedelta(seconds=settings.bos.stalled_seconds)
+    # ELS itself ends a phase that does not go on; only its own silence is a stall.
+    phase = timedelta(seconds=settings.els.phase_timeout_seconds)
     return Timing(
         now=now,
-        readiness_timeout=READINESS_TIMEOUT,
-        # ELS itself ends a phase that does not go on; only its own silence is a stall.
-        patience=Patience(readiness=grace, pipeline=PHASE_TIMEOUT + grace),
+        readiness_timeout=timedelta(seconds=settings.els.readiness_timeout_seconds),
+        patience=Patience(readiness=grace, pipeline=phase + grace),
     )
 
 

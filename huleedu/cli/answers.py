@@ -51,6 +51,11 @@ class EssayResult(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its check ended well."""
         return self.status == "spellchecked_success"
 
+    @property
+    def may_succeed_again(self) -> bool:
+        """Whether its check failed though its text is there."""
+        return self.status == "spellcheck_failed"
+
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Essays by how they stand: ``pending`` + ``succeeded`` + ``failed`` = ``expected``."""

@@ -73,8 +73,9 @@ def print_status(batch: BatchStatus) -> None:
 
 
 def _readiness_rows(readiness: Readiness) -> Sequence[list[str]]:
-    passed = f", passed {readiness.timed_out_at}" if readiness.timed_out_at else ""
-    rows = [["Deadline", f"{readiness.deadline}{passed}"]]
+    # Times of a server sort as text; one that passed before an extension is history.
+    has_passed = (readiness.timed_out_at or "") >= readiness.deadline
+    rows = [["Deadline", f"{readiness.deadline}{', has passed' if has_passed else ''}"]]
     if readiness.proceed_requested_at is not None:
         rows.append(["Told to go on", readiness.proceed_requested_at])
     if readiness.missing_essay_ids:
@@ -125,6 +126,8 @@ def print_results(results: BatchResults) -> None:
         f"{results.status_text}. {counts.succeeded} of {counts.expected} essays checked, "
         f"{counts.failed} failed, {counts.pending} not done; {counts.corrections:,} corrections."
     )
+    if results.is_finished and any(essay.may_succeed_again for essay in results.essays):
+        tell(f"Check what failed again with: huleedu batch retry {results.batch_id}")
 
 
 def print_sent(sent: Sequence[Sent]) -> None:
@@ -148,5 +151,6 @@ def tell_what_is_missing(submission: Submission) -> None:
         tell(f"{one.file.path} was not taken: {one.error}")
     tell(
         f"The batch waits for {len(submission.refused)} more essays. Mend these files and send "
-        f"them again:\n  huleedu batch upload {submission.batch_id} FILE..."
+        f"them again:\n  huleedu batch upload {submission.batch_id} FILE...\n"
+        f"or go on without them:\n  huleedu batch proceed {submission.batch_id}"
     )

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from prometheus_client import REGISTRY
 
 from huleedu.bos.handlers import apply
-from huleedu.bos.stall_gauge import measure_stalled
+from huleedu.bos.stall_gauge import measure_stalled, watch_for_stalls
 from huleedu.bos.stalls import Patience, Standing, stall_of
 from huleedu.core.enums import BatchStatus
 from huleedu.core.message import Message
@@ -223,3 +224,19 @@ async def test_a_cancelled_batch_tells_by_whom_and_why(watched: Watched) -> None
         "cancelled_at": "2026-01-12T08:00:00.000000Z",
         **body,
     }
+
+
+@pytest.mark.anyio
+async def test_the_watch_measures_again_and_again(watched: Watched) -> None:
+    """Once a minute, for as long as the process runs."""
+    clock = watched.clock
+    await watched.register()
+    until = clock.now() + timedelta(hours=2)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch_for_stalls, watched.bos.database, watched.bos.platform, Settings())
+        while clock.now() < until:
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+    assert REGISTRY.get_sample_value("huleedu_bos_batches_stalled") == 1
