@@ -12,7 +12,7 @@ from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transpo
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.history import History, short_topic
 
-DELAY_SECONDS_MAX = 3.0
+DELAY_SECONDS_MAX = 1.5
 
 
 class UnreliableConsumer:
@@ -58,13 +58,16 @@ class ObservedTransport:
         transport: Transport,
         unreliable: Callable[[Consumer], Consumer],
         published: Callable[[Message], None],
+        heard: Callable[[Subscription], None],
     ) -> None:
         self._transport = transport
         self._unreliable = unreliable
         self._published = published
+        self._heard = heard
 
     def subscribe(self, subscription: Subscription) -> None:
         consumer = self._unreliable(subscription.consumer)
+        self._heard(subscription)
         self._transport.subscribe(dataclasses.replace(subscription, consumer=consumer))
 
     def relay(self, database: Database) -> None:

@@ -77,6 +77,7 @@ class Faults:
             for kind in kinds
             if kind in chosen and kind in set(allowed)
         }
+        self._together: dict[tuple[Fault, ...], float] = {}
         self._left = most
         self.is_over = False
         self.injected: Counter[Fault] = Counter()
@@ -100,6 +101,22 @@ class Faults:
         self._left -= 1
         self.injected[kind] += 1
         return True
+
+    def one_of(self, kinds: tuple[Fault, ...]) -> Fault | None:
+        """Return which of several kinds happens now, if any; costs one draw."""
+        odds = self._together.get(kinds)
+        if odds is None:
+            odds = self._together[kinds] = sum(self._odds.get(kind, 0.0) for kind in kinds)
+        drawn = self._random.random()
+        if self.is_over or drawn >= odds or self._left <= 0:
+            return None
+        for kind in kinds:
+            drawn -= self._odds.get(kind, 0.0)
+            if drawn < 0:
+                self._left -= 1
+                self.injected[kind] += 1
+                return kind
+        return None
 
     def between(self, least: float, most: float) -> float:
         """Return a number for a fault that happens: how long, how far."""

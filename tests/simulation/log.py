@@ -12,13 +12,13 @@ from huleedu.core.message import Header, Message
 from huleedu.core.messages import EventData
 from huleedu.core.topics import DEAD_LETTER_SUFFIX
 from tests.simulation.history import short_topic
+from tests.simulation.stores import SimulatedConnection
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
 Rows = sqlite3.Connection.execute
-_SPEAKING = frozenset({"bos", "els", "files", "results"})
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -59,13 +59,14 @@ class Log:
         self.essays: dict[tuple[str, str], EssayRow] = {}
         self.commits = 0
 
-    def committed(self, process: "Process", store: str, connection: sqlite3.Connection) -> None:
+    def committed(self, process: "Process", store: str, connection: SimulatedConnection) -> None:
         """Note what a commit made durable, and have it judged."""
         self.commits += 1
-        new = self._said(store, connection) if store in _SPEAKING else []
+        new = self._said(store, connection) if connection.has_spoken else []
         names = " ".join(f"{short_topic(s.message.topic)}({s.key[:8]})" for s in new)
         self._world.tell(process.name, f"commits {store}" + (f": says {names}" if new else ""))
-        self._world.watch(store, connection, new)
+        if new or connection.has_moved:
+            self._world.watch(store, connection, new)
 
     def publishing(self, process: "Process", message: Message) -> None:
         """Note a message that a role without a store is about to publish."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
+import sniffio
 from anyio._backends import _asyncio
 
 T = TypeVar("T")
@@ -164,6 +165,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         finally:
             # The numbers of tasks begin anew, and asyncio keeps all tasks in one set.
             asyncio.tasks._all_tasks.data.clear()  # type: ignore[attr-defined]
+            _asyncio._task_states.data.clear()  # type: ignore[attr-defined]
             self._ready.clear()
             self._scheduled.clear()
             asyncio.events._set_running_loop(None)
@@ -207,9 +209,11 @@ class _NumberedScope(_asyncio.CancelScope):
 @contextmanager
 def _numbered_scopes() -> Iterator[None]:
     real = _asyncio.CancelScope
+    sniffio.thread_local.name = "asyncio"  # else it is found out anew at every turn
     _NumberedScope.made = 0
     _asyncio.CancelScope = _NumberedScope  # type: ignore[misc]
     try:
         yield
     finally:
         _asyncio.CancelScope = real  # type: ignore[misc]
+        sniffio.thread_local.name = None

@@ -25,16 +25,18 @@ from huleedu.core.roles import ROLES, Role
 from huleedu.files.intake import Intake
 from huleedu.store.database import Database
 from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS, STORE_NAME
+from huleedu.transport.kafka.transport import KafkaTransport
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Consumer, Transport
 from tests.simulation.deliveries import ObservedTransport, UnreliableConsumer
 from tests.simulation.faults import Fault
 from tests.simulation.loop import Realm, in_realm
 from tests.simulation.platform import simulated_platform
-from tests.simulation.stores import Killed, trouble
+from tests.simulation.stores import Killed, SimulatedConnection, trouble
 from tests.simulation.surroundings import SimulatedGround
 
 if TYPE_CHECKING:
+    from tests.simulation.connection import Endpoint
     from tests.simulation.world import World
 
 
@@ -80,6 +82,7 @@ class Process(Realm):
         self.services: dict[str, Any] = {}
         """Module → whom requests to it are for."""
         self.transport: Transport | None = None
+        self.endpoint: Endpoint | None = None
         self._requests: set[asyncio.Future[Any]] = set()
 
     def start(self) -> None:
@@ -129,7 +132,12 @@ class Process(Realm):
         for connection in self.connections:
             connection.close()
         self.connections.clear()
-        self.world.broker_forgets(self)
+        if self.endpoint is not None:
+            for consumer in self.endpoint.consumers:
+                consumer.vanish()
+        if isinstance(self.transport, KafkaTransport):
+            for relay in self.transport._relays:
+                relay._lease._unlock()  # the kernel does it
 
     def _hang_up(self) -> None:
         for answer in self._requests:
@@ -139,7 +147,7 @@ class Process(Realm):
 
     # What the stores ask of their process.
 
-    def commit(self, store: str, connection: sqlite3.Connection) -> None:
+    def commit(self, store: str, connection: SimulatedConnection) -> None:
         world, faults = self.world, self.world.faults
         if faults.strikes(Fault.DISK_FULL):
             world.tell(self.name, f"disk full in {store}")
@@ -179,7 +187,7 @@ class Process(Realm):
             transport = await world.transport_of(self, ground)
             self.transport = transport
             ground.transport = ObservedTransport(
-                transport, self._unreliable, partial(world.published, self)
+                transport, self._unreliable, partial(world.published, self), world.listens
             )
             attached = await attach(ground, roles)
             if isinstance(transport, MemoryTransport):
@@ -230,7 +238,6 @@ class Process(Realm):
         self.is_up = False
         self._hang_up()
         fault = None if task.cancelled() else task.exception()
-        self.world.broker_forgets(self)
         self.world.ended(self, fault, expected=isinstance(fault, Unavailable))
 
 

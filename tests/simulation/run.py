@@ -14,12 +14,12 @@ from tests.simulation.stores import Templates
 from tests.simulation.workload import Teacher, plans
 from tests.simulation.world import Options, World
 
-TROUBLED_SECONDS_MAX = 6.0
+TROUBLED_SECONDS_MAX = 5.0
 """Faults stop after so many simulated seconds, or when all teachers have their answers."""
 CALM_SECONDS_MAX = 60.0
 """Then everything is done within so many."""
-LOOK_SECONDS = 0.25
-QUIET_SECONDS = 1.0
+LOOK_SECONDS = 0.2
+QUIET_SECONDS = 0.6
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Real SQLite files in memory, copied from templates, whose commits can be interfered with."""
 
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -26,9 +27,12 @@ class Owner(Protocol):
 
     connections: list[sqlite3.Connection]
 
-    def commit(self, store: str, connection: sqlite3.Connection) -> None:
+    def commit(self, store: str, connection: "SimulatedConnection") -> None:
         """Do the commit, or fail, or both; may raise ``Killed`` and ``sqlite3.Error``."""
         ...
+
+
+_MOVING = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|WITH).*\b(batch|essay)", re.DOTALL)
 
 
 class SimulatedConnection(sqlite3.Connection):
@@ -37,11 +41,26 @@ class SimulatedConnection(sqlite3.Connection):
     store: str
     owner: Owner
 
+    has_spoken = False
+    """Whether rows were added to the outbox since the last commit."""
+    has_moved = False
+    """Whether batches or essays were written since."""
+
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql == "COMMIT":
             self.owner.commit(self.store, self)
+            self.has_spoken = self.has_moved = False
             return self.cursor()
+        if _MOVING.match(sql):
+            self.has_moved = True
         return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        if sql.startswith("INSERT INTO outbox"):
+            self.has_spoken = True
+        elif _MOVING.match(sql):
+            self.has_moved = True
+        return super().executemany(sql, parameters)
 
 
 class SimulatedDatabase(Database):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,11 @@ from huleedu.core.message import Message
 from huleedu.core.settings import Settings
 from huleedu.core.topics import topic_name
 from huleedu.results import handlers as results_handlers
-from huleedu.transport.protocol import Consumer, Transport
+from huleedu.store.positions import read as read_position
+from huleedu.transport.kafka.transport import KafkaTransport
+from huleedu.transport.protocol import Consumer, Subscription, Transport
+from tests.simulation.broker import SESSION_SECONDS, Broker
+from tests.simulation.connection import Endpoint, SimulatedConnection, simulated_library
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.history import History
 from tests.simulation.log import Log, Said
@@ -29,10 +34,23 @@ from tests.simulation.surroundings import UNCHECKABLE, SimulatedGround
 from tests.simulation.workload import Teacher
 
 STEPS_MAX = 400_000
-DOWN_SECONDS_MAX = 2.0
-AWAY_SECONDS_MAX = 3.0
+DOWN_SECONDS_MAX = 1.0
+AWAY_SECONDS_MAX = 1.5
 JUMP_SECONDS_MAX = 5_400.0
+FREEZE_SECONDS_MAX = 5.0
+EMBEDDED_PART = 0.65
+"""Of all runs, all-in-one over the memory bus; the others are roles over a broker."""
 
+DISTRIBUTED = {
+    "bos": ("bos",),
+    "els-1": ("els",),
+    "els-2": ("els",),
+    "files": ("files",),
+    "content": ("content",),
+    "spellcheck": ("spellcheck",),
+    "results": ("results",),
+}
+"""Every role a process of its own, over a broker; two workers of ELS share its store."""
 EMBEDDED = {"all-in-one": ("bos", "els", "files", "content", "spellcheck", "results")}
 
 
@@ -59,7 +77,8 @@ class Build:
     @contextmanager
     def patched(self) -> Iterator[None]:
         """Have this build in force inside of the block."""
-        yield
+        with simulated_library():
+            yield
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,8 @@ class World:
         self.teachers: list[Teacher] = []
         self._readers: dict[str, sqlite3.Connection] = {}
         self.deaths: list[BaseException] = []
+        self.heard: dict[str, Sequence[str]] = {}
+        """Group → the topics that it listens to."""
         self.once: set[tuple[str, str, str, int]] = set()
         self.proceeded: set[str] = set()
         self.broken: Broken | None = None
@@ -101,7 +122,9 @@ class World:
         self._chance = self.random("chance")
         self._starts = 0
         self._content_back_at = 0.0
-        self._layout = EMBEDDED
+        is_embedded = self.random("layout").random() < EMBEDDED_PART
+        self._layout = EMBEDDED if is_embedded else DISTRIBUTED
+        self.broker = None if is_embedded else Broker(self.loop)
 
     def random(self, purpose: str) -> Random:
         """Return randomness of its own for a purpose, so that one does not disturb another."""
@@ -157,12 +180,12 @@ class World:
 
         in_realm(WORLD, lambda: self.loop.call_later(seconds, again))
 
-    def broker_forgets(self, process: Process) -> None:
-        """Let go of what the kernel and the broker keep of a process that is gone."""
-
-    async def transport_of(self, _process: Process, ground: SimulatedGround) -> Transport:
+    async def transport_of(self, process: Process, ground: SimulatedGround) -> Transport:
         """Return the transport of a new process."""
-        return await memory_transport(ground)
+        if self.broker is None:
+            return await memory_transport(ground)
+        endpoint = process.endpoint = Endpoint(process, self.broker, self.random_for(process))
+        return KafkaTransport(SimulatedConnection(endpoint), ground.platform)
 
     def process_of(self, module: str) -> Process | None:
         """Return a process that answers for a module; None while there is none."""
@@ -202,6 +225,10 @@ class World:
         """Hear of a commit that is durable."""
         self.log.committed(process, store, connection)
 
+    def listens(self, subscription: Subscription) -> None:
+        """Hear of what a group listens to."""
+        self.heard[subscription.group] = subscription.topics
+
     def watch(self, store: str, connection: Any, new: Sequence[Said]) -> None:
         """Look whether the promises hold after a commit; the first that does not ends the run."""
         for promise in WATCHED.values():
@@ -225,23 +252,40 @@ class World:
 
     def _before_step(self, realm: Realm) -> bool:
         """Return whether the step is not to be done, since its process is gone."""
-        if self.faults.is_over:
-            self.loop.before_step = None
-            return False
         if not isinstance(realm, Process):
             return False
-        if self.faults.strikes(Fault.CRASH):
-            self.tell(realm.name, "dies")
-            self.kill(realm)
-            return True
-        if self.faults.strikes(Fault.STOP):
-            self.tell(realm.name, "is told to stop")
-            realm.stopping.set()
-        if self.faults.strikes(Fault.CLOCK_JUMP):
-            seconds = self.faults.between(-JUMP_SECONDS_MAX, JUMP_SECONDS_MAX)
-            self.tell("world", f"the clock jumps by {seconds:.0f} s")
-            self.clock.offset += timedelta(seconds=seconds)
+        match self.faults.one_of(_AT_A_STEP):
+            case Fault.CRASH:
+                self.tell(realm.name, "dies")
+                self.kill(realm)
+                return True
+            case Fault.STOP:
+                self.tell(realm.name, "is told to stop")
+                realm.stopping.set()
+            case Fault.CLOCK_JUMP:
+                seconds = self.faults.between(-JUMP_SECONDS_MAX, JUMP_SECONDS_MAX)
+                self.tell("world", f"the clock jumps by {seconds:.0f} s")
+                self.clock.offset += timedelta(seconds=seconds)
+            case Fault.REBALANCE if self.broker is not None:
+                self._rebalance(self.broker)
+            case Fault.ZOMBIE if self.broker is not None:
+                self._freeze(self.broker, realm)
         return False
+
+    def _rebalance(self, broker: Broker) -> None:
+        groups = [group for group in broker.groups.values() if group.members]
+        if groups:
+            self.tell("broker", "partitions are given out anew")
+            groups[int(self.faults.between(0, len(groups)))].rebalance()
+
+    def _freeze(self, broker: Broker, process: Process) -> None:
+        seconds = self.faults.between(0.5, FREEZE_SECONDS_MAX)
+        self.tell(process.name, f"stands still for {seconds:.3f} s")
+        process.frozen = deque()
+        if seconds > SESSION_SECONDS and process.endpoint is not None:
+            for consumer in process.endpoint.consumers:
+                consumer.vanish()
+        broker.later(seconds, lambda: self.loop.thaw(process))
 
     # The end of a run
 
@@ -259,12 +303,34 @@ class World:
     def unsettled(self) -> list[str]:
         """Return what is still under way."""
         waiting = [f"teacher {t.plan.number}" for t in self.teachers if not t.answers.is_done]
-        down = [name for name, process in self.processes.items() if not process.is_up]
+        down = [n for n, p in self.processes.items() if not p.is_up or p.frozen is not None]
         if waiting or down:
             return [*waiting, *down]
-        return [
-            f"outbox of {store}: {rows}" for store in _OUTBOXES if (rows := self._unsent(store)) > 0
-        ]
+        unsent = [f"{rows} unsent of {s}" for s in _OUTBOXES if (rows := self._unsent(s)) > 0]
+        return unsent or self._unread()
+
+    def _unread(self) -> list[str]:
+        """Return what lies on the broker and was not handled by every group."""
+        if self.broker is None:
+            return []
+        told: list[str] = []
+        for name, topics in self.heard.items():
+            group = self.broker.groups[name]
+            for partition in self.broker.partitions(topics):
+                store = self._store_of(name)
+                position = group.offsets.get(partition, 0)
+                if store is not None:
+                    position = read_position(self.reader(store), name, *partition) or 0
+                log = self.broker.logs[partition]
+                if self.broker.visible(partition, position, len(log))[0]:
+                    told.append(f"{name} stands at {position} of {partition}")
+        return told
+
+    def _store_of(self, group: str) -> str | None:
+        for store in _OUTBOXES:
+            if getattr(self.settings, store).consumer_group == group:
+                return store
+        return None
 
     def _unsent(self, store: str) -> int:
         (rows,) = (
@@ -334,4 +400,4 @@ class World:
         self.loop.close()
 
 
-_AT_A_STEP = (Fault.CRASH, Fault.STOP, Fault.CLOCK_JUMP)
+_AT_A_STEP = (Fault.CRASH, Fault.STOP, Fault.CLOCK_JUMP, Fault.REBALANCE, Fault.ZOMBIE)
