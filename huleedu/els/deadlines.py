@@ -20,6 +20,9 @@ from huleedu.els.store import json_list
 STOOD_STILL = "no answer came in time"
 """Why an essay failed whose check nobody answered."""
 
+SILENCE_MAX = timedelta(minutes=1)
+"""For how long nobody may have listened without phases counting anew."""
+
 _IN_PHASE = "dispatched_at IS NOT NULL AND concluded_at IS NULL"
 
 
@@ -69,6 +72,18 @@ def overdue_phases(
     ]
 
 
+def listened_until(connection: sqlite3.Connection) -> datetime | None:
+    """Return when a process that hears results last said so; None: none did yet."""
+    row = connection.execute("SELECT until FROM listening").fetchone()
+    return None if row is None else from_text(row[0])
+
+
+def is_in_phase(connection: sqlite3.Connection) -> bool:
+    """Tell whether any batch waits for results."""
+    row = connection.execute(f"SELECT 1 FROM batch WHERE {_IN_PHASE} LIMIT 1").fetchone()
+    return row is not None
+
+
 class Deadlines:
     """Lets deadlines pass, in the transaction that ``connection`` is in."""
 
@@ -80,7 +95,7 @@ class Deadlines:
     def adopt(self, readiness_timeout: timedelta) -> int:
         """Give deadlines to what an older program left without; returns to how many batches.
 
-        Readiness counts from the registration; phases count from now.
+        They count from the registration.
         """
         waiting = self._connection.execute(
             "SELECT batch_id, registered_at FROM batch WHERE ready_at IS NULL"
@@ -91,11 +106,24 @@ class Deadlines:
             "UPDATE batch SET deadline_at = ? WHERE batch_id = ?",
             [(to_text(from_text(at) + readiness_timeout), batch_id) for batch_id, at in waiting],
         )
-        phases = self._connection.execute(
-            f"UPDATE batch SET progressed_at = ? WHERE {_IN_PHASE} AND progressed_at IS NULL",
+        return len(waiting)
+
+    def listen(self) -> None:
+        """Note that results are heard now.
+
+        Where nobody heard them for long (ELS was down, the machine asleep, the broker away), phases
+        count anew: the answers may be there, and wait to be heard.
+        """
+        until = listened_until(self._connection)
+        if until is None or self._now - until > SILENCE_MAX:
+            self._connection.execute(
+                f"UPDATE batch SET progressed_at = ? WHERE {_IN_PHASE}", (self._at,)
+            )
+        self._connection.execute(
+            "INSERT INTO listening (id, until) VALUES (1, ?)"
+            " ON CONFLICT DO UPDATE SET until = excluded.until",
             (self._at,),
         )
-        return len(waiting) + phases.rowcount
 
     def pass_readiness(self, count: int) -> tuple[int, Sequence[ReadinessTimeout]]:
         """Let up to ``count`` readiness deadlines pass that are due.

@@ -114,10 +114,20 @@ def add_deadlines_and_wishes(database: SchemaDatabase) -> None:
     database.conn.execute(
         "CREATE INDEX batch_closed ON batch (batch_id) WHERE closed_at IS NOT NULL"
     )
-    # Phases that are under way in an older store; when they last moved is set at the start.
+    # Phases that are under way in an older store; they count from the start of this program.
     database.conn.execute(
         "UPDATE batch SET dispatched_at = ready_at WHERE attempt > 0 AND concluded_at IS NULL"
     )
+
+
+@els_migrations()
+def create_listening(database: SchemaDatabase) -> None:
+    """Until when somebody heard what checkers answer; while nobody does, no phase stands still."""
+    database.conn.execute("""
+        CREATE TABLE listening (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            until TEXT NOT NULL
+        ) STRICT""")
 
 
 def json_list(values: object) -> str:

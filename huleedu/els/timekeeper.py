@@ -1,7 +1,7 @@
 """The background task of ELS: it lets deadlines pass, and says what follows."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from huleedu.core.errors import StoreUnavailable
@@ -11,7 +11,14 @@ from huleedu.core.metrics import ELS_PHASES_OVERDUE, ELS_READINESS_TIMEOUTS
 from huleedu.core.platform import Platform
 from huleedu.core.settings import ElsSettings
 from huleedu.els import speech
-from huleedu.els.deadlines import Deadlines, next_deadline, overdue_phases
+from huleedu.els.deadlines import (
+    Deadlines,
+    is_in_phase,
+    listened_until,
+    next_deadline,
+    overdue_phases,
+)
+from huleedu.els.phases import Conclusion
 from huleedu.els.store import correlation_ids
 from huleedu.store import outbox
 from huleedu.store.database import Database
@@ -19,16 +26,28 @@ from huleedu.store.database import Database
 LOOK_SECONDS_MAX = 1.0
 """How late a deadline may pass: one that another process sets wakes nobody here."""
 LOOK_SECONDS_MIN = 0.05
+TOLD_EVERY = timedelta(seconds=10)
+"""How often it is noted that results are heard; well below ``deadlines.SILENCE_MAX``."""
 SLICE_BATCHES = 50
 """Batches of one transaction: each may name a thousand essays."""
 
 _logger = create_service_logger("els")
 
 
-async def keep_deadlines(database: Database, platform: Platform, settings: ElsSettings) -> None:
+def _always() -> bool:
+    return True
+
+
+async def keep_deadlines(
+    database: Database,
+    platform: Platform,
+    settings: ElsSettings,
+    hears: Callable[[], bool] = _always,
+) -> None:
     """Let every deadline in this store pass, once, however many processes do so; never returns.
 
-    While the store cannot be used they wait, and pass later.
+    While the store cannot be used they wait, and pass later.  So do phases while ``hears`` tells
+    that no results come through, whoever is to blame.
     """
     timekeeper = Timekeeper(database, settings)
     adopted = False
@@ -39,7 +58,9 @@ async def keep_deadlines(database: Database, platform: Platform, settings: ElsSe
             if not adopted:
                 await timekeeper.adopt(now)
                 adopted = True
-            while await timekeeper.look(now):
+            if is_hearing := hears():
+                await timekeeper.listen(now)
+            while await timekeeper.look(now, phases=is_hearing):
                 pass
             pause = await timekeeper.seconds_left(now)
         except StoreUnavailable as fault:
@@ -62,14 +83,24 @@ class Timekeeper:
         if adopted:
             _logger.info("deadlines_adopted", batches=adopted)
 
-    async def look(self, now: datetime) -> bool:
+    async def listen(self, now: datetime) -> None:
+        """Note now and then that results are heard, while any are waited for.
+
+        Raises ``StoreUnavailable``.
+        """
+        if await self._database.read(lambda db: _should_be_told(db, now)):
+            await self._database.write(lambda db: Deadlines(db, now).listen())
+
+    async def look(self, now: datetime, *, phases: bool) -> bool:
         """Let a slice pass of what is due at this moment; tell whether there was anything.
+
+        Without ``phases`` only readiness is looked at.
 
         Raises ``StoreUnavailable``; then nothing passed.
         """
-        if not await self._database.read(lambda db: self._is_due(db, now)):
+        if not await self._database.read(lambda db: self._is_due(db, now, phases)):
             return False
-        timeouts, concluded = await self._database.write(lambda db: self._pass(db, now))
+        timeouts, concluded = await self._database.write(lambda db: self._pass(db, now, phases))
         ELS_READINESS_TIMEOUTS.inc(len(timeouts))
         ELS_PHASES_OVERDUE.inc(len(concluded))
         for batch_id in timeouts:
@@ -86,18 +117,20 @@ class Timekeeper:
         left = (deadline - now).total_seconds()
         return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, left))
 
-    def _is_due(self, connection: sqlite3.Connection, now: datetime) -> bool:
+    def _is_due(self, connection: sqlite3.Connection, now: datetime, phases: bool) -> bool:
         deadline = next_deadline(connection)
         if deadline is not None and deadline <= now:
             return True
-        return bool(overdue_phases(connection, now, self._phase_timeout, 1))
+        return phases and bool(overdue_phases(connection, now, self._phase_timeout, 1))
 
     def _pass(
-        self, connection: sqlite3.Connection, now: datetime
+        self, connection: sqlite3.Connection, now: datetime, phases: bool
     ) -> tuple[Sequence[str], Sequence[str]]:
         deadlines = Deadlines(connection, now)
         _, timeouts = deadlines.pass_readiness(SLICE_BATCHES)
-        _, concluded = deadlines.pass_phases(self._phase_timeout, SLICE_BATCHES)
+        concluded: Sequence[Conclusion] = ()
+        if phases:
+            _, concluded = deadlines.pass_phases(self._phase_timeout, SLICE_BATCHES)
         late, over = [one.batch_id for one in timeouts], [one.batch_id for one in concluded]
         correlation = correlation_ids(connection, [*late, *over])
         said: list[Message] = [
@@ -106,3 +139,9 @@ class Timekeeper:
         ]
         outbox.add(connection, said, now)
         return late, over
+
+
+def _should_be_told(connection: sqlite3.Connection, now: datetime) -> bool:
+    until = listened_until(connection)
+    fresh = until is not None and timedelta() <= now - until < TOLD_EVERY
+    return not fresh and is_in_phase(connection)

@@ -74,7 +74,8 @@ def test_the_batches_of_an_older_store_get_their_deadlines() -> None:
     start = AT + 3 * DAY
     with closing(older_store()) as store:
         migrate(store, "test", MIGRATIONS)
-        assert Deadlines(store, start).adopt(timedelta(days=1)) == 2
+        Deadlines(store, start).listen()
+        assert Deadlines(store, start).adopt(timedelta(days=1)) == 1
         assert Deadlines(store, start).adopt(timedelta(days=1)) == 0
 
         late = Deadlines(store, start).pass_readiness(10)[1]

@@ -40,6 +40,7 @@ class Els:
         self.path = path
         self.platform = virtual_platform()
         self.database = self.another()
+        self.hears_results = True
 
     def another(self) -> Database:
         return Database(self.path, MIGRATIONS, self.platform.hops)
@@ -61,7 +62,9 @@ class Els:
         async with anyio.create_task_group() as tasks:
             for store in stores:
                 await store.open()
-                tasks.start_soon(keep_deadlines, store, self.platform, SETTINGS)
+                tasks.start_soon(
+                    keep_deadlines, store, self.platform, SETTINGS, lambda: self.hears_results
+                )
             await anyio.sleep(seconds)
             tasks.cancel_scope.cancel()
         for store in stores:
@@ -209,6 +212,47 @@ def test_a_batch_in_a_queue_that_moves_is_not_given_up(story: Story, stopped: bo
         failed, at = outcomes["second"]
         assert failed == ("e1", "e2")
         assert 1_601 + 900 <= at <= 1_601 + 901 + 1
+
+    story(told)
+
+
+@pytest.mark.parametrize("cause", ["ELS is down", "the broker is away"])
+def test_a_phase_does_not_stand_still_while_nobody_listens(story: Story, cause: str) -> None:
+    """The answers may be there, waiting to be heard: it counts anew from then on."""
+
+    async def told(els: Els) -> None:
+        await dispatch(els, "a")
+        await els.runs(100)
+        if cause == "ELS is down":
+            await anyio.sleep(3_600)
+        else:
+            els.hears_results = False
+            await els.runs(3_600)
+            els.hears_results = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(els.runs, 2_000)
+            await anyio.sleep(600)
+            assert await els.outcomes() == []
+            await els.hears(spellcheck_result("a", "e1"))
+
+        ((batch, failed, at),) = await els.outcomes()
+        assert (batch, failed) == ("a", ("e2",))
+        assert 4_300 + 900 <= at <= 4_300 + 901
+
+    story(told)
+
+
+def test_short_restarts_do_not_put_the_end_of_a_phase_off(story: Story) -> None:
+    """Its deadline is in the store."""
+
+    async def told(els: Els) -> None:
+        await dispatch(els, "a")
+        for _ in range(4):
+            await els.runs(250)
+            await anyio.sleep(30)
+
+        ((_, _, at),) = await els.outcomes()
+        assert 900 <= at <= 901
 
     story(told)
 
