@@ -5,6 +5,7 @@ listener here only takes notes and waits, for a bounded time, until nothing is b
 must not fail is done by whoever consumes.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -291,8 +292,21 @@ def _names(partitions: Any) -> list[str]:
 
 
 async def _closed(client: AIOKafkaConsumer) -> None:
-    with anyio.move_on_after(COMMIT_SECONDS, shield=True):
-        try:
-            await client.stop()
-        except KafkaError as error:
+    """Close it in bounded time.
+
+    In a task of its own: while the broker is away the library's ``stop`` ends half-way, with the
+    cancellation of a fetch of its own that waits for its next attempt.  Ours it would end, too.
+    """
+    with anyio.CancelScope(shield=True):
+        stopping = asyncio.ensure_future(client.stop())
+        await asyncio.wait([stopping], timeout=COMMIT_SECONDS)
+        if not stopping.done():
+            stopping.cancel()
+            await asyncio.wait([stopping], timeout=1.0)
+        if not stopping.done() or stopping.cancelled():
+            with anyio.move_on_after(1.0):
+                await client._client.close()  # its connections, which come last
+        elif isinstance(error := stopping.exception(), KafkaError):
             _logger.warning("consumer_close_failed", error=repr(error))
+        elif error is not None:
+            raise error
