@@ -58,11 +58,10 @@ async def keep_deadlines(
             if not adopted:
                 await timekeeper.adopt(now)
                 adopted = True
-            if is_hearing := hears():
-                await timekeeper.listen(now)
-            while await timekeeper.look(now, phases=is_hearing):
-                pass
-            pause = await timekeeper.seconds_left(now)
+            deadline = await timekeeper.look(now, is_hearing=hears())
+            if deadline is not None:
+                left = (deadline - now).total_seconds()
+                pause = min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, left))
         except StoreUnavailable as fault:
             _logger.warning("deadlines_postponed", error=str(fault))
         await platform.clock.sleep(pause)
@@ -83,65 +82,61 @@ class Timekeeper:
         if adopted:
             _logger.info("deadlines_adopted", batches=adopted)
 
-    async def listen(self, now: datetime) -> None:
-        """Note now and then that results are heard, while any are waited for.
+    async def look(self, now: datetime, *, is_hearing: bool) -> datetime | None:
+        """Let pass what is due at this moment; return the next deadline of readiness.
 
-        Raises ``StoreUnavailable``.
+        Where nothing is due, as mostly, nothing is written.  Raises ``StoreUnavailable``; what
+        passed by then has passed.
         """
-        if await self._database.read(lambda db: _should_be_told(db, now)):
-            await self._database.write(lambda db: Deadlines(db, now).listen())
+        while True:
+            is_due, deadline = await self._database.read(
+                lambda db: self._outlook(db, now, is_hearing)
+            )
+            if not is_due:
+                return deadline
+            late, given_up = await self._database.write(lambda db: self._pass(db, now, is_hearing))
+            ELS_READINESS_TIMEOUTS.inc(len(late))
+            ELS_PHASES_OVERDUE.inc(len(given_up))
+            for batch_id in late:
+                _logger.info("readiness_timed_out", batch_id=batch_id)
+            for batch_id in given_up:
+                _logger.warning("phase_overdue", batch_id=batch_id)
 
-    async def look(self, now: datetime, *, phases: bool) -> bool:
-        """Let a slice pass of what is due at this moment; tell whether there was anything.
-
-        Without ``phases`` only readiness is looked at.
-
-        Raises ``StoreUnavailable``; then nothing passed.
-        """
-        if not await self._database.read(lambda db: self._is_due(db, now, phases)):
-            return False
-        timeouts, concluded = await self._database.write(lambda db: self._pass(db, now, phases))
-        ELS_READINESS_TIMEOUTS.inc(len(timeouts))
-        ELS_PHASES_OVERDUE.inc(len(concluded))
-        for batch_id in timeouts:
-            _logger.info("readiness_timed_out", batch_id=batch_id)
-        for batch_id in concluded:
-            _logger.warning("phase_overdue", batch_id=batch_id)
-        return True
-
-    async def seconds_left(self, now: datetime) -> float:
-        """Return after how many seconds to look again."""
-        deadline = await self._database.read(next_deadline)
-        if deadline is None:
-            return LOOK_SECONDS_MAX
-        left = (deadline - now).total_seconds()
-        return min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, left))
-
-    def _is_due(self, connection: sqlite3.Connection, now: datetime, phases: bool) -> bool:
+    def _outlook(
+        self, connection: sqlite3.Connection, now: datetime, is_hearing: bool
+    ) -> tuple[bool, datetime | None]:
         deadline = next_deadline(connection)
-        if deadline is not None and deadline <= now:
-            return True
-        return phases and bool(overdue_phases(connection, now, self._phase_timeout, 1))
+        is_due = (deadline is not None and deadline <= now) or (
+            is_hearing
+            and (
+                _is_to_be_told(connection, now)
+                or bool(overdue_phases(connection, now, self._phase_timeout, 1))
+            )
+        )
+        return is_due, deadline
 
     def _pass(
-        self, connection: sqlite3.Connection, now: datetime, phases: bool
+        self, connection: sqlite3.Connection, now: datetime, is_hearing: bool
     ) -> tuple[Sequence[str], Sequence[str]]:
         deadlines = Deadlines(connection, now)
         _, timeouts = deadlines.pass_readiness(SLICE_BATCHES)
         concluded: Sequence[Conclusion] = ()
-        if phases:
+        if is_hearing:
+            if _is_to_be_told(connection, now):
+                deadlines.listen()
             _, concluded = deadlines.pass_phases(self._phase_timeout, SLICE_BATCHES)
-        late, over = [one.batch_id for one in timeouts], [one.batch_id for one in concluded]
-        correlation = correlation_ids(connection, [*late, *over])
+        late, given_up = [one.batch_id for one in timeouts], [one.batch_id for one in concluded]
+        correlation = correlation_ids(connection, [*late, *given_up])
         said: list[Message] = [
             *(speech.batch_readiness_timeout(o, correlation[o.batch_id], now) for o in timeouts),
             *(speech.phase_concluded(o, correlation[o.batch_id], now) for o in concluded),
         ]
         outbox.add(connection, said, now)
-        return late, over
+        return late, given_up
 
 
-def _should_be_told(connection: sqlite3.Connection, now: datetime) -> bool:
+def _is_to_be_told(connection: sqlite3.Connection, now: datetime) -> bool:
+    """Tell whether it is time to note again that results are heard: they are waited for."""
     until = listened_until(connection)
-    fresh = until is not None and timedelta() <= now - until < TOLD_EVERY
-    return not fresh and is_in_phase(connection)
+    is_fresh = until is not None and timedelta() <= now - until < TOLD_EVERY
+    return not is_fresh and is_in_phase(connection)
