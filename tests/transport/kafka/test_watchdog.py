@@ -1,6 +1,7 @@
 """A consumer that has work and does none is noticed, told of, and made anew."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -22,7 +23,6 @@ from tests.transport.kafka.members import (
     FrozenFromTheStart,
     Member,
     SilentAtFirst,
-    freeze,
     publish,
     with_effects,
 )
@@ -178,20 +178,17 @@ def _now(look: Callable[[], float]) -> Callable[[], Awaitable[float]]:
 
 
 async def test_the_transport_hands_its_times_on(bus: KafkaBus) -> None:
-    """What the settings say of the watchdog holds for every group of a process."""
-    recorder, before = Recorder(), _restarts()
-    quick = ConsumerTimes(watchdog_seconds=QUICK_SECONDS / 2)
-    transport = KafkaTransport(bus.connection, bus.platform, times=quick)
-    transport.subscribe(group(GROUP, recorder))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(transport.run)
-        await until(lambda: not transport.troubles())
-        freeze(transport._groups[GROUP]._membership)
-        await publish(bus, [raw("a", 0)])
-        await until(lambda: len(recorder.handled) == 1)
-        tasks.cancel_scope.cancel()
+    """What the settings say holds for every group of a process, with a store and without."""
+    times = ConsumerTimes(session_seconds=6, max_poll_seconds=60, watchdog_seconds=5)
+    transport = KafkaTransport(bus.connection, bus.platform, times=times)
+    transport.subscribe(group("stateless", Recorder()))
+    store = await bus.store("module")
+    transport.subscribe(replace(group("stored", Recorder()), store=store))
 
-    assert _restarts()["stalled"] - before.get("stalled", 0) == 1
+    for one in transport._groups.values():
+        assert one._watchdog._seconds == 5
+        assert one._membership.max_poll_seconds == 60
+        assert one._membership._session_ms == 6_000
 
 
 @pytest.mark.parametrize("has_store", [True, False])
