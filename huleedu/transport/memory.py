@@ -133,6 +133,8 @@ class MemoryTransport:
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from flowing."""
         return [
+            # Told at once: what is in hand may still take its time to end.
+            *(["the bus is stopping"] if self._stopping else ()),
             *self._stopped.values(),
             *self._troubles.values(),
             *(trouble for relay in self._relays for trouble in relay.troubles()),

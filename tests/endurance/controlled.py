@@ -15,6 +15,7 @@ class ControlledProcess(HuleeduProcess):
     """``serve all-in-one`` whose points and tasks are in the hands of a test."""
 
     def __init__(self, directory: Path, *options: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self._control = directory / "control.json"
         self.data_dir = directory / "data"
         self.log = directory / "log.jsonl"

@@ -260,3 +260,31 @@ async def test_a_stopped_group_holds_up_no_other_however_much_it_leaves(bus: Mem
 
     assert left == len(said) - len(aside)
     assert len(aside) == WINDOW_MESSAGES - 1
+
+
+async def test_a_bus_that_stops_says_so_before_the_last_handler_has_ended(bus: MemoryBus) -> None:
+    """Whether it was told to stop or broke down: it is not ready from then on."""
+    told: list[str] = []
+
+    async with anyio.create_task_group() as tasks:
+        running = anyio.CancelScope()
+
+        async def stop_and_look(_: Delivery) -> None:
+            running.cancel()
+            with anyio.CancelScope(shield=True):
+                await until(lambda: bool(transport.troubles()))
+                told.extend(transport.troubles())
+
+        transport = MemoryTransport(bus.platform, await bus.store("dead-letters"))
+        transport.subscribe(group("g", Recorder(stop_and_look)))
+        before = list(transport.troubles())
+
+        async def run() -> None:
+            with running:
+                await transport.run()
+
+        tasks.start_soon(run)
+        with pytest.raises(BrokerUnavailable):
+            await transport.publish([raw("a", 1), raw("b", 2)])
+
+    assert (before, told) == ([], ["the bus is stopping"])
