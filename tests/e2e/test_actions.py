@@ -103,11 +103,11 @@ async def teacher(running: School) -> Teacher:
     return await with_batch(running)
 
 
-async def with_batch(school: School, **more: Any) -> Teacher:
-    registered = await school.register("ENG5", 2, **more)
+async def with_batch(school: School, essays: int = 2, **more: Any) -> Teacher:
+    registered = await school.register("ENG5", essays, **more)
     teacher = Teacher(school, registered.json()["batch_id"])
     # Uploads wait for the registration, but what is announced past them does not.
-    await teacher.sees("/v1/batches/{}/status", lambda told: told["total_essays"] == 2)
+    await teacher.sees("/v1/batches/{}/status", lambda told: told["total_essays"] == essays)
     return teacher
 
 
@@ -157,6 +157,7 @@ async def test_content_for_a_batch_that_went_on_or_was_cancelled_is_refused(
     for action, essay_id in (("proceed", "essay-02"), ("cancel", "essay-02"), ("cancel", "x")):
         teacher = await with_batch(running)
         await teacher.uploads({"a.txt": TEXTS["a.txt"]})
+        await teacher.essays(ready_for_processing=1, uploaded=1)
         await teacher.does(action)
         await teacher.results("completed_with_failures" if action == "proceed" else "cancelled")
         if action == "cancel":
@@ -248,6 +249,7 @@ async def test_proceeding_without_any_text_ends_the_batch(teacher: Teacher) -> N
 async def test_cancelling_stops_every_essay(teacher: Teacher) -> None:
     """With the reason, in ELS as in results; no readiness and no outcome follow."""
     await teacher.uploads({"a.txt": TEXTS["a.txt"]})
+    await teacher.essays(ready_for_processing=1, uploaded=1)
     answer = await teacher.does("cancel", reason="the wrong class", cancelled_by="Eva")
     results = await teacher.results("cancelled")
     await teacher.essays(essay_critical_failure=2)
@@ -264,6 +266,38 @@ async def test_cancelling_stops_every_essay(teacher: Teacher) -> None:
     assert not [topic for topic in topics if "essays.ready" in topic or "outcome" in topic]
     refused = [await teacher.extends(hours=1), *[await teacher.does(one) for one in ACTIONS]]
     assert {one.status_code for one in refused} == {409}
+
+
+def unknown_words(count: int) -> bytes:
+    """A text that keeps a checker busy for seconds: every word is looked up in vain."""
+    numbers = (str(10_000_000 + 7_919 * number) for number in range(count))
+    return " ".join("".join("abcdeilmno"[int(d)] for d in one) for one in numbers).encode()
+
+
+async def test_cancelling_while_essays_are_checked_keeps_what_is_done(running: School) -> None:
+    """What was checked by then stays, the rest is stopped, and its late results change nothing."""
+    teacher = await with_batch(running, essays=4)
+    slow = {f"slow-{number}.txt": unknown_words(30_000 + number) for number in range(3)}
+    await teacher.uploads({"a.txt": TEXTS["a.txt"], **slow})
+    await teacher.sees("/v1/results/{}", lambda told: told["counts"]["succeeded"] == 1)
+
+    answer = await teacher.does("cancel")
+    batch = await teacher.batch("cancelled")
+    await teacher.essays(spellchecked_success=1, essay_critical_failure=3)
+    results = await teacher.results("cancelled")
+
+    assert answer.status_code == 202
+    assert batch["pipeline_state"]["spellcheck"]["essay_counts"] == {
+        "total": 4,
+        "pending_dispatch_or_processing": 0,
+        "successful": 1,
+        "failed": 3,
+    }
+    assert batch["pipeline_state"]["spellcheck"]["status"] == "cancelled"
+    assert [essay["status"] for essay in results["essays"]] == [
+        "spellchecked_success",
+        *["essay_critical_failure"] * 3,
+    ]
 
 
 ACTIONS = ("proceed", "cancel", "retry")
