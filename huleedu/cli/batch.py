@@ -14,6 +14,7 @@ from huleedu.cli.batch_report import (
     print_sent,
     print_status,
     sent_as_json,
+    stalled,
 )
 from huleedu.cli.batch_submit import submit
 from huleedu.cli.client import PATIENCE_SECONDS, Registration
@@ -224,7 +225,10 @@ def watch(
 
     async def work(reporter: Reporter) -> tuple[bytes, BatchResults]:
         async with Server(server, patience).connected() as (client, _platform):
-            attempt = await client.attempt(batch_id)
+            batch = await client.batch_if_known(batch_id)
+            if batch is not None and batch.stalled is not None:
+                tell(f"batch {batch_id}: {stalled(batch.stalled)}")
+            attempt = 1 if batch is None else batch.attempt
             return await watch_batch(client, batch_id, reporter.on_change, attempt=attempt)
 
     with steps() as shown:

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from huleedu.cli.answers import BatchResults, BatchStatus, Cancellation, EssayResult, Readiness
+from huleedu.cli.answers import (
+    BatchResults,
+    BatchStatus,
+    Cancellation,
+    EssayResult,
+    Readiness,
+    Stall,
+)
 from huleedu.cli.output import print_table, tell
 from huleedu.cli.progress import Steps
 from huleedu.cli.submission import Sent, Submission
@@ -18,6 +25,7 @@ class Reporter:
         self._is_terminal = is_terminal
         self._batch_status: str | None = None
         self._essays: dict[str, str] = {}
+        self._attempt = 0
         self._deadline: str | None = None
         self._timed_out_at: str | None = None
 
@@ -30,6 +38,9 @@ class Reporter:
             failed = f", {counts.failed} failed" if counts.failed else ""
             self._steps.doing(f"{results.status_text}{failed}", done, counts.expected)
             return
+        if results.attempt > max(1, self._attempt):
+            tell(f"batch {results.batch_id}: attempt {results.attempt}")
+        self._attempt = results.attempt
         if results.status != self._batch_status:
             self._batch_status = results.status
             tell(f"batch {results.batch_id}: {results.status_text}")
@@ -68,8 +79,13 @@ def print_status(batch: BatchStatus) -> None:
     if batch.cancellation is not None:
         rows.append(["Cancelled", _cancelled(batch.cancellation)])
     if batch.stalled is not None:
-        rows.append(["Stalled", f"since {batch.stalled.since}: {batch.stalled.reason}"])
+        rows.append(["Stalled", stalled(batch.stalled).removeprefix("stalled ")])
     print_table(["Batch", batch.batch_id], rows)
+
+
+def stalled(stall: Stall) -> str:
+    """Return since when nobody takes a batch up, and what it waits for."""
+    return f"stalled since {stall.since}: {stall.reason}"
 
 
 def _readiness_rows(readiness: Readiness) -> Sequence[list[str]]:

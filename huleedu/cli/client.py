@@ -158,13 +158,12 @@ class ServerClient:
         document = await self.document(f"/v1/batches/{_in_path(batch_id)}")
         return document, self._decoded(document, BatchStatus)
 
-    async def attempt(self, batch_id: str) -> int:
-        """Return which attempt at a batch counts; 1 where the orchestrator is not known here."""
+    async def batch_if_known(self, batch_id: str) -> BatchStatus | None:
+        """Return a batch as the orchestrator sees it; None where it does not know the batch."""
         try:
-            _, batch = await self.batch(batch_id)
+            return (await self.batch(batch_id))[1]
         except NotFound:
-            return 1
-        return batch.attempt
+            return None
 
     async def act(
         self, batch_id: str, action: str, body: Mapping[str, str], idempotency_key: str

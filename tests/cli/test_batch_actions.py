@@ -104,6 +104,21 @@ def test_a_passed_deadline_is_told_once_with_what_is_missing(
     ]
 
 
+def test_another_attempt_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first goes without saying."""
+    results = results_of(is_finished=False, succeeded=0) | {"essays": []}
+    with steps() as shown:
+        reporter = Reporter(shown, is_terminal=False)
+        for attempt in (0, 1, 2, 2, 3):
+            reporter.on_change(msgspec.convert(results | {"attempt": attempt}, BatchResults))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "batch b: Being checked",
+        "batch b: attempt 2",
+        "batch b: attempt 3",
+    ]
+
+
 def test_the_status_tells_everything_that_a_teacher_may_have_to_decide(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
