@@ -10,7 +10,7 @@ BOS_BATCHES_STALLED = Gauge(
 )
 TRANSPORT_MESSAGES = Counter(
     "huleedu_transport_messages_total",
-    "Messages by what became of them: handled, again_later, set_aside.",
+    "Messages by what became of them: handled, again_later, set_aside, superseded.",
     ["topic", "group", "outcome"],
 )
 TRANSPORT_LAG = Gauge(

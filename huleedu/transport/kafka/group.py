@@ -59,6 +59,7 @@ class Group(ABC):
         self._committed_at = 0.0
         self._troubles: dict[str, str] = {}
         self._breaker = DeadLetterBreaker()
+        self._setting_aside = anyio.Lock()
         self._stopped: str | None = None
         self._watchdog = Watchdog(membership, subscription.group, self._is_busy, watchdog_seconds)
         self._lag = LagGauge(membership, subscription.group, subscription.topics, self._stands_at)
@@ -251,6 +252,11 @@ class Group(ABC):
         return None
 
     async def _set_aside(self, delivery: Delivery, fault: Exception) -> Exception | None:
+        # One after another: several at once would each be judged without the others.
+        async with self._setting_aside:
+            return await self._set_aside_next(delivery, fault)
+
+    async def _set_aside_next(self, delivery: Delivery, fault: Exception) -> Exception | None:
         message = delivery.messages[0]
         now = self._platform.clock.now()
         cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)

@@ -80,6 +80,7 @@ class StoredGroup(Group):
             await self._deliver(delivery)
         except Superseded as fault:
             self._report(delivery, fault)
+            self._count(delivery, "superseded")
             self._place_again(placed)
         except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
             self._report(delivery, fault)
