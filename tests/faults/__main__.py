@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import httpx
 
 from tests.faults.ground import Ground, Outcome
 from tests.faults.rows import ROWS, Row
@@ -41,7 +42,7 @@ def run_row(row: Row, directory: Path, seed: int, *, sample: bool) -> Line:
     try:
         broker.start()
         outcome = anyio.run(partial(run, ground))
-    except (AssertionError, TimeoutError, ExceptionGroup) as fault:
+    except (AssertionError, TimeoutError, httpx.HTTPError, ExceptionGroup) as fault:
         traceback.print_exception(fault)
         outcome = Outcome("", [], [f"{type(fault).__name__}: {fault}"])
     finally:

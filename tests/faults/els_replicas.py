@@ -88,9 +88,9 @@ class ElsReplicas:
 
 @asynccontextmanager
 async def els_replicas(
-    ground: Ground, name: str, batch_count: int, *, static: bool = False
+    ground: Ground, name: str, batch_count: int, **environment: str
 ) -> AsyncIterator[ElsReplicas]:
     """Replicas that are yet to be started, over topics of their own."""
-    prefix, membership = new_prefix(), {"KAFKA_STATIC_MEMBERSHIP": str(static).lower()}
-    async with deployed(ground, name, prefix, **membership) as (deployment, data):
+    prefix = new_prefix()
+    async with deployed(ground, name, prefix, **environment) as (deployment, data):
         yield ElsReplicas(ground, deployment, data, prefix, batch_count)

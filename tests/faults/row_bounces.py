@@ -38,7 +38,7 @@ from tests.support.eventually import eventually
 HOW = (signal.SIGKILL, signal.SIGTERM)
 VOLUME_TARGETS = ("broker", "els-worker", "bos-worker")
 WHOLE_TARGETS = ("files", "spellcheck-worker")
-BOUNCE_AT = (0.2, 0.4, 0.6)
+THREE_TIMES = (0.2, 0.4, 0.6)
 """After which shares of its batches a case has its bounces."""
 CASE_SECONDS_MAX = 240.0
 COMPLETED = "SELECT count(*) FROM batch WHERE status = 'completed_successfully'"
@@ -75,10 +75,10 @@ class Case:
         """Return how many batches BOS has completed, this case's and those before."""
         return count(self._data / "bos.db", COMPLETED)
 
-    async def run(self, wanted: int) -> None:
+    async def run(self, wanted: int, bounce_at: Sequence[float]) -> None:
         """Bounce the target as the batches advance, and return when all are completed."""
         began = anyio.current_time()
-        for share in BOUNCE_AT:
+        for share in bounce_at:
             await self._reached(max(1, int(share * wanted)))
             if self._target == "broker":
                 await bounce_broker(self._ground.broker, self._how)
@@ -96,27 +96,37 @@ class Case:
 
 
 async def bounces(
-    ground: Ground, cases: Sequence[Wanted], batches: int, seconds: float, classes: int, essays: int
+    ground: Ground,
+    cases: Sequence[Wanted],
+    bounce_at: Sequence[float],
+    batches: int,
+    seconds: float,
+    classes: int,
+    essays: int,
 ) -> Outcome:
-    """Run cases one after another.
+    """Run cases one after another, with bounces after these shares of the batches.
 
     A case has ``batches`` batches of 30 essays that come within ``seconds``, or, where files or
     the spell-checking worker are hit, ``classes`` classes of ``essays`` files.
     """
     volume = [one for one in cases if one.target in VOLUME_TARGETS]
     whole = [one for one in cases if one.target in WHOLE_TARGETS]
-    broken = await _volume(ground, volume, batches, seconds) if volume else []
-    broken += await _whole(ground, whole, classes, essays) if whole else []
+    broken = await _volume(ground, volume, bounce_at, batches, seconds) if volume else []
+    broken += await _whole(ground, whole, bounce_at, classes, essays) if whole else []
     done = len(volume) * batches * ESSAYS + len(whole) * classes * essays
     return Outcome(
-        f"{len(cases)} cases × {len(BOUNCE_AT)} bounces",
+        f"{len(cases)} cases × {len(bounce_at)} bounces",
         [f"{done:,} essays; lost, said or done twice, out of order: {len(broken)}"],
         broken,
     )
 
 
 async def _volume(
-    ground: Ground, cases: Sequence[Wanted], batches: int, seconds: float
+    ground: Ground,
+    cases: Sequence[Wanted],
+    bounce_at: Sequence[float],
+    batches: int,
+    seconds: float,
 ) -> list[str]:
     servers, broken, ids = ground.broker.bootstrap_servers, [], []
     async with deployed(ground, "volume", new_prefix(), KAFKA_STATIC_MEMBERSHIP="true") as (
@@ -133,7 +143,7 @@ async def _volume(
             texts = contents(batch_ids, topic, ground.chance, ordered=ordered)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(published, servers, texts, seconds)
-                await case.run(len(batch_ids))
+                await case.run(len(batch_ids), bounce_at)
             ids += batch_ids
             broken += case.broken
         await _until_quiet(data, ["bos", "els"])
@@ -142,7 +152,13 @@ async def _volume(
     return broken
 
 
-async def _whole(ground: Ground, cases: Sequence[Wanted], classes: int, essays: int) -> list[str]:
+async def _whole(
+    ground: Ground,
+    cases: Sequence[Wanted],
+    bounce_at: Sequence[float],
+    classes: int,
+    essays: int,
+) -> list[str]:
     servers, broken = ground.broker.bootstrap_servers, []
     sizes: dict[str, int] = {}
     folder = _class_folder(ground.directory / "class", essays)
@@ -160,7 +176,7 @@ async def _whole(ground: Ground, cases: Sequence[Wanted], classes: int, essays: 
             ]
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_hand_in, handed_in, 1 if ordered else CLIENTS)
-                await case.run(len(handed_in))
+                await case.run(len(handed_in), bounce_at)
             broken += [*case.broken, *(one.error for one in handed_in if one.error)]
             sizes |= {str(one.batch_id): essays for one in handed_in}
         await _until_told(data, sizes)

@@ -55,7 +55,8 @@ async def rebalances(ground: Ground, loops: int, batch_counts: Sequence[int]) ->
 
 
 async def _round(ground: Ground, name: str, loops: int, batch_count: int, *, static: bool) -> Round:
-    async with els_replicas(ground, name, batch_count, static=static) as els:
+    membership = {"KAFKA_STATIC_MEMBERSHIP": str(static).lower()}
+    async with els_replicas(ground, name, batch_count, **membership) as els:
         await els.start()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(els.publish, loops * EVERY_SECONDS)

@@ -10,18 +10,18 @@ from tests.faults.ground import Ground, Outcome, Told, tell
 from tests.support.deployment import RoleProcess
 from tests.support.eventually import eventually
 
-SESSION_SECONDS = 10.0
 TAKEN_OVER_SECONDS_MAX = 30.0
 BACK_SECONDS_MAX = 60.0
 
 
-async def zombies(ground: Ground, naps: int, batch_count: int) -> Outcome:
+async def zombies(ground: Ground, naps: int, batch_count: int, session_seconds: float) -> Outcome:
     """Freeze one replica after another while texts flow, and wake each when it is superseded."""
     taken_over = 0
-    async with els_replicas(ground, "zombies", batch_count) as els:
+    session = {"KAFKA_SESSION_TIMEOUT_SECONDS": f"{session_seconds:g}"}
+    async with els_replicas(ground, "zombies", batch_count, **session) as els:
         await els.start()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(els.publish, naps * (SESSION_SECONDS + 4))
+            tasks.start_soon(els.publish, naps * (session_seconds + 4))
             for nap in range(naps):
                 taken_over += await _nap(ground, els, els.processes[nap % REPLICAS])
         drain_seconds = await els.drained()
