@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from huleedu.core.enums import PipelineExecutionStatus
 from huleedu.core.pipeline_state import (
     TERMINAL,
+    EssayProcessingCounts,
     ProcessingPipelineState,
+    cancelled,
     concluded,
     dispatched,
     is_started,
     progressed,
+    redispatched,
 )
 
 START = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
@@ -29,6 +32,7 @@ steps = st.one_of(
     st.tuples(st.just("dispatched"), counts),
     st.tuples(st.just("progressed"), counts, counts),
     st.tuples(st.just("concluded"), st.sampled_from(CONCLUSIONS), counts, counts),
+    st.tuples(st.just("cancelled"), st.just("the wrong class")),
 )
 
 
@@ -38,6 +42,8 @@ def _after(state: ProcessingPipelineState, step: tuple, at: datetime) -> Process
             return dispatched(state, total, at)
         case ("progressed", successful, failed):
             return progressed(state, successful, failed, at)
+        case ("cancelled", reason):
+            return cancelled(state, reason, at)
         case (_, status, successful, failed):
             return concluded(state, status, successful, failed, at)
     raise AssertionError(step)
@@ -115,6 +121,51 @@ def test_a_pipeline_is_started_once_dispatched_or_over(status: PipelineExecution
         not in waiting
         | {PipelineExecutionStatus.DISPATCH_INITIATED, PipelineExecutionStatus.IN_PROGRESS}
     )
+
+
+@given(st.integers(1, 40), st.integers(0, 40), st.data())
+def test_a_retry_goes_on_from_the_outcome_before(
+    failed: int, successful: int, data: st.DataObject
+) -> None:
+    """What is checked again is pending; what is done, or failed for good, stays counted."""
+    retried = data.draw(st.integers(1, failed))
+    at = START + timedelta(hours=1)
+    ended = concluded(dispatched(NEW, 1, START), CONCLUSIONS[1], successful, failed, START)
+
+    again = redispatched(ended, retried, at).spellcheck
+
+    assert again is not None
+    assert again.essay_counts == EssayProcessingCounts(
+        total=successful + failed,
+        pending_dispatch_or_processing=retried,
+        successful=successful,
+        failed=failed - retried,
+    )
+    assert (again.status, again.started_at, again.completed_at, again.error_info) == (
+        PipelineExecutionStatus.DISPATCH_INITIATED,
+        at,
+        None,
+        None,
+    )
+    done = 100.0 * (successful + failed - retried) / (successful + failed)
+    assert again.progress_percentage == round(done, 1)
+
+
+def test_a_cancelled_pipeline_tells_when_and_why() -> None:
+    """What had no good result has failed, and how far it was stays told."""
+    at = START + timedelta(hours=1)
+    running = progressed(dispatched(NEW, 4, START), 1, 1, START)
+
+    stopped = cancelled(running, "the wrong class", at)
+
+    assert stopped.last_updated == at
+    assert stopped.spellcheck is not None
+    assert stopped.spellcheck.essay_counts == EssayProcessingCounts(
+        total=4, pending_dispatch_or_processing=0, successful=1, failed=3
+    )
+    assert stopped.spellcheck.status is PipelineExecutionStatus.CANCELLED
+    assert (stopped.spellcheck.completed_at, stopped.spellcheck.progress_percentage) == (at, 50.0)
+    assert stopped.spellcheck.error_info == {"reason": "the wrong class"}
 
 
 def test_the_way_of_a_class_of_three() -> None:
