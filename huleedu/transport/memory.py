@@ -42,6 +42,36 @@ class _Listener:
     queue: TopicQueue
 
 
+class _Published:
+    """Messages whose publisher waits until every group has handled them, or one will not."""
+
+    def __init__(self, messages: int) -> None:
+        self.remaining = messages
+        self.settled = anyio.Event()
+        self._is_left = False
+        self._is_given_up = False
+        self._settle_when_over()
+
+    def one_handled(self) -> None:
+        """Note that every group has handled one of them."""
+        self.remaining -= 1
+        self._settle_when_over()
+
+    def one_left(self) -> None:
+        """Note that a group will not handle one of them before a restart."""
+        self._is_left = True
+        self._settle_when_over()
+
+    def give_up(self) -> None:
+        """Wait no longer once a group has left one of them."""
+        self._is_given_up = True
+        self._settle_when_over()
+
+    def _settle_when_over(self) -> None:
+        if not self.remaining or (self._is_left and self._is_given_up):
+            self.settled.set()
+
+
 class MemoryTransport:
     """Carries messages between the modules of one process (see ``protocol.Transport``)."""
 
@@ -57,7 +87,7 @@ class MemoryTransport:
         self._listeners: dict[str, list[_Listener]] = {}
         self._relays: list[OutboxRelay] = []
         self._in_hand: set[anyio.CancelScope] = set()
-        self._publishing: set[anyio.Event] = set()
+        self._publishing: set[_Published] = set()
         self._stopping = False
         self._troubles: dict[tuple[str, str], str] = {}
         self._breakers: dict[str, DeadLetterBreaker] = {}
@@ -81,24 +111,17 @@ class MemoryTransport:
 
         Raises ``BrokerUnavailable`` when the bus stops before that.
         """
-        remaining = len(messages)
-        settled = anyio.Event()
-
-        def one_handled() -> None:
-            nonlocal remaining
-            remaining -= 1
-            if remaining == 0:
-                settled.set()
-
-        self._publishing.add(settled)
+        published = _Published(len(messages))
+        self._publishing.add(published)
         try:
             for message in messages:
-                await self._accept(message, one_handled)
-            if remaining and not self._stopping:
-                await settled.wait()
+                await self._accept(message, published.one_handled, published.one_left)
+            if self._stopping:
+                published.give_up()
+            await published.settled.wait()
         finally:
-            self._publishing.discard(settled)
-        if remaining:
+            self._publishing.discard(published)
+        if published.remaining:
             raise BrokerUnavailable("the bus stopped before every group had handled the messages")
 
     async def run(self) -> None:
@@ -127,8 +150,11 @@ class MemoryTransport:
         self._stopping = True
         for scope in self._in_hand:
             scope.deadline = anyio.current_time() + STOP_SECONDS_MAX
-        for settled in self._publishing:
-            settled.set()
+        for listener in (one for several in self._listeners.values() for one in several):
+            listener.queue.close()
+        # What is in the hands of every group still may be acknowledged; what one left will not.
+        for published in self._publishing:
+            published.give_up()
 
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from flowing."""
@@ -186,12 +212,17 @@ class MemoryTransport:
     async def _work(self, listener: _Listener) -> None:
         while not self._stopping:
             entries = await listener.queue.take(listener.subscription.batch_max)
+            is_over = False
             with anyio.CancelScope(shield=True) as scope:
                 self._in_hand.add(scope)
                 try:
                     await self._deliver(listener, entries)
+                    is_over = True
                 finally:
                     self._in_hand.discard(scope)
+                    if not is_over:
+                        for entry in entries:
+                            entry.abandon()
 
     async def _deliver(self, listener: _Listener, entries: Sequence[Entry]) -> None:
         group, topic = listener.subscription.group, listener.topic

@@ -19,12 +19,18 @@ class ControlledProcess(HuleeduProcess):
         self._control = directory / "control.json"
         self.data_dir = directory / "data"
         self.log = directory / "log.jsonl"
+        self.handled = directory / "handled.txt"
+        """A line for each message that a group's handler returned from: group and event id."""
         super().__init__(
             self.data_dir,
             self.log,
             *options,
             program="tests.endurance.wired",
-            environment={"CONTROL": str(self._control), "SPELL_CHECKER_SERVICE_PROCESSES": "1"},
+            environment={
+                "CONTROL": str(self._control),
+                "HANDLED": str(self.handled),
+                "SPELL_CHECKER_SERVICE_PROCESSES": "1",
+            },
         )
 
     def kill_at(self, point: Point) -> None:

@@ -4,7 +4,7 @@ The program itself is the real one.  Around it: every delivery to a handler, eve
 hand-over to the bus and every mark in an outbox is a point at which the process may be told to
 die, and every background task can be made to fail.  Each message and each write goes alone, so
 that there are as many points as there can be.  What to do is read from the file ``CONTROL`` of the
-environment whenever SIGUSR1 comes.
+environment whenever SIGUSR1 comes.  What a handler has handled is told in the file ``HANDLED``.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from huleedu.transport.protocol import Consumer, Delivery, Subscription
 from tests.endurance.mortal import Tasks
 from tests.endurance.points import Point, Points
 
+handled = os.open(os.environ["HANDLED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
 points = Points()
 tasks = Tasks()
 
@@ -42,6 +43,8 @@ class ToldConsumer:
         points.pass_(f"before {where}")
         await self._consumer.handle(delivery)
         points.pass_(f"after {where}")
+        for message in delivery.messages:
+            os.write(handled, f"{delivery.group} {message.event_id}\n".encode())
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
         await self._consumer.set_aside(delivery, cause)

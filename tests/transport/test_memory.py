@@ -284,7 +284,7 @@ async def test_a_bus_that_stops_says_so_before_the_last_handler_has_ended(bus: M
                 await transport.run()
 
         tasks.start_soon(run)
-        with pytest.raises(BrokerUnavailable):
-            await transport.publish([raw("a", 1), raw("b", 2)])
+        # Handled while it stops, the message need not be published again.
+        await transport.publish([raw("a", 1)])
 
     assert (before, told) == ([], ["the bus is stopping"])
