@@ -14,7 +14,6 @@ from huleedu.files import handlers as files_handlers
 from huleedu.files import http as files_http
 from huleedu.files import store as files_store
 from huleedu.spellcheck import handlers as spellcheck_handlers
-from huleedu.store.database import Database
 from huleedu.store.housekeeping import Chore, chores_of
 from huleedu.store.migrations import Migrations
 from huleedu.transport.protocol import Subscription
@@ -91,13 +90,17 @@ async def attach(ground: Ground, roles: Sequence[Role]) -> Attached:
     for name in relaying:
         ground.transport.relay(ground.stores[name])
     tasks = {task: run for name in hearing for task, run in MODULES[name].tasks(ground).items()}
-    return Attached(routes, _chores(ground.stores, relaying), tasks, bool(hearing or relaying))
+    return Attached(routes, _chores(ground, relaying), tasks, bool(hearing or relaying))
 
 
-def _chores(stores: Mapping[str, Database], written: Sequence[str]) -> Sequence[Chore]:
+def _chores(ground: Ground, written: Sequence[str]) -> Sequence[Chore]:
+    stores, progress_days = ground.stores, ground.settings.results.progress_days
     chores = list(chores_of([stores[name] for name in written]))
     if "bos" in written:
         chores.append(Chore(stores["bos"], bos.purge_answers, KEEP_ANSWERS))
+    if "results" in written and progress_days:
+        keep = timedelta(days=progress_days)
+        chores.append(Chore(stores["results"], results.purge_progress, keep))
     return chores
 
 

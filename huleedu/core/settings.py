@@ -134,6 +134,8 @@ class ResultsSettings(ModuleSettings, frozen=True, kw_only=True):
     http_port: Port | None = 7002
     consumer_group: str | None = "results-service-group-v1.0"
     heartbeat_seconds: Seconds = 15.0
+    progress_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 365
+    """How long the single events of a batch are kept; 0: for ever.  How it stands stays."""
 
 
 class Settings(Section, frozen=True, kw_only=True):

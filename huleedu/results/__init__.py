@@ -7,6 +7,7 @@ Says: nothing.
 
 from huleedu.results.handlers import subscriptions
 from huleedu.results.http import routes
+from huleedu.results.progress import purge_progress
 from huleedu.results.schema import MIGRATIONS
 
-__all__ = ["MIGRATIONS", "routes", "subscriptions"]
+__all__ = ["MIGRATIONS", "purge_progress", "routes", "subscriptions"]
