@@ -14,7 +14,7 @@ OBEY_SECONDS_MAX = 60.0
 class ControlledProcess(HuleeduProcess):
     """``serve all-in-one`` whose points and tasks are in the hands of a test."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._control = directory / "control.json"
         self.data_dir = directory / "data"
@@ -30,6 +30,7 @@ class ControlledProcess(HuleeduProcess):
                 "CONTROL": str(self._control),
                 "HANDLED": str(self.handled),
                 "SPELL_CHECKER_SERVICE_PROCESSES": "1",
+                **environment,
             },
         )
 
@@ -50,6 +51,10 @@ class ControlledProcess(HuleeduProcess):
     def doom(self, task: str) -> None:
         """Have a task of this name fail; returns when that is under way."""
         self._order(doom=task)
+
+    def set_clock(self, seconds: float) -> None:
+        """Have its wall clock go so many seconds before the machine's; less than 0: behind."""
+        self._order(clock=seconds)
 
     def _order(self, **order: object) -> None:
         new = self._control.with_suffix(".new")

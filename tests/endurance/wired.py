@@ -15,11 +15,12 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from huleedu.cli.program import main
+from huleedu.core.clock import SystemClock
 from huleedu.core.message import Message
 from huleedu.store import database, outbox
 from huleedu.transport.memory import MemoryTransport
@@ -104,6 +105,11 @@ def tell_moments() -> None:
     database.GROUP_COMMIT_MAX = 1
 
 
+def set_clock(ahead: timedelta) -> None:
+    """Have the program's wall clock differ so much from the machine's."""
+    setattr(SystemClock, "now", lambda _self: datetime.now(UTC) + ahead)  # noqa: B010
+
+
 def obey(path: Path) -> None:
     """Do what the file says, and say so by removing it."""
     order = json.loads(path.read_text())
@@ -115,6 +121,8 @@ def obey(path: Path) -> None:
         Path(order["list_tasks"]).write_text("\n".join(tasks.names()))
     elif "doom" in order:
         asyncio.get_running_loop().call_soon(tasks.doom, order["doom"])
+    elif "clock" in order:
+        set_clock(timedelta(seconds=order["clock"]))
     path.unlink()
 
 
