@@ -3,11 +3,11 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tests.simulation.campaign import Tally, run_all
 from tests.simulation.faults import Fault
-from tests.simulation.promises import JUDGED, WATCHED
+from tests.simulation.promises import JUDGED, WATCHED, sentence_of
 from tests.simulation.run import Report
 from tests.simulation.shrink import shrunk
 from tests.simulation.world import Options
@@ -107,8 +107,9 @@ def _lines(tally: Tally, seconds: float) -> Iterator[str]:
     for kind in Fault:
         yield f"  {kind.value:<22} {tally.faults[kind.value]:>9,}"
     yield f"{len(WATCHED) + len(JUDGED)} promises, looked at {tally.checks:,} times:"
-    for name, promise in {**WATCHED, **JUDGED}.items():
-        yield f"  {name}: {(promise.__doc__ or '').strip()}"
+    promises: list[Callable[..., object]] = [*WATCHED.values(), *JUDGED.values()]
+    for promise in promises:
+        yield f"  {promise.__name__}: {sentence_of(promise)}"
     yield f"{tally.runs - len(tally.failed)} passed, {len(tally.failed)} failed"
 
 

@@ -1,6 +1,7 @@
 """Deliveries that come late, twice, or whose acknowledgement is lost, on any transport."""
 
 import dataclasses
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 import anyio
@@ -8,23 +9,75 @@ import anyio
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.store.database import Database
+from huleedu.transport.failures import PAUSE_FIRST_SECONDS, PAUSE_MAX_SECONDS
 from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transport
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.history import History, short_topic
+from tests.simulation.stores import SimulatedConnection
 
+TOLERANCE_SECONDS = 1e-6
 DELAY_SECONDS_MAX = 1.5
+
+
+class ObservedProgress:
+    """Progress that tells what takes effect, by the connection in whose transaction it does."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._progress = delivery.progress
+        self._group = delivery.group
+
+    def advance(self, connection: sqlite3.Connection) -> Sequence[Message]:
+        fresh = self._progress.advance(connection)
+        assert isinstance(connection, SimulatedConnection)
+        connection.absorbed += tuple(
+            (self._group, one.event_id)
+            if one.offset is None
+            else (self._group, one.topic, one.partition, one.offset)
+            for one in fresh
+        )
+        return fresh
 
 
 class UnreliableConsumer:
     """A consumer between whom and the transport things go wrong."""
 
-    def __init__(self, consumer: Consumer, faults: Faults, history: History, process: str) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        faults: Faults,
+        history: History,
+        process: str,
+        hasty: Callable[[Delivery], None],
+    ) -> None:
         self._consumer = consumer
         self._faults = faults
         self._history = history
         self._process = process
+        self._hasty = hasty
+        self._failed_at: dict[tuple[str, str], float] = {}
 
     async def handle(self, delivery: Delivery) -> None:
+        first = delivery.messages[0]
+        self._check_pause(delivery)
+        delivery = dataclasses.replace(delivery, progress=ObservedProgress(delivery))
+        try:
+            await self._handle(delivery)
+        except Exception:
+            self._failed_at[first.topic, first.event_id] = anyio.current_time()
+            raise
+
+    def _check_pause(self, delivery: Delivery) -> None:
+        first = delivery.messages[0]
+        failed_at = self._failed_at.get((first.topic, first.event_id))
+        # The second attempt after one in company comes at once: it is not known who is at fault.
+        if failed_at is None or delivery.attempt < 3:
+            return
+        least = PAUSE_FIRST_SECONDS / 2 * 2.0 ** (min(delivery.attempt, 8) - 3)
+        least = min(least, PAUSE_MAX_SECONDS / 2)
+        if anyio.current_time() - failed_at < least - TOLERANCE_SECONDS:
+            self._hasty(delivery)
+
+    async def _handle(self, delivery: Delivery) -> None:
         faults = self._faults
         first = delivery.messages[0]
         about = f"{len(delivery.messages)} of {short_topic(first.topic)}"
@@ -44,6 +97,7 @@ class UnreliableConsumer:
             raise BrokerUnavailable("simulated: the acknowledgement is lost")
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
+        delivery = dataclasses.replace(delivery, progress=ObservedProgress(delivery))
         await self._consumer.set_aside(delivery, cause)
 
     def _tell(self, text: str) -> None:

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Rows = sqlite3.Connection.execute
+T = TypeVar("T")
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -56,6 +58,8 @@ class Log:
         self.said: list[Said] = []
         self.published: list[Message] = []
         """By roles without a store, at least once each."""
+        self.absorbed: set[Hashable] = set()
+        """What took effect: a message, for one group."""
         self.essays: dict[tuple[str, str], EssayRow] = {}
         self.commits = 0
 
@@ -65,7 +69,7 @@ class Log:
         new = self._said(store, connection) if connection.has_spoken else []
         names = " ".join(f"{short_topic(s.message.topic)}({s.key[:8]})" for s in new)
         self._world.tell(process.name, f"commits {store}" + (f": says {names}" if new else ""))
-        if new or connection.has_moved:
+        if new or connection.has_moved or connection.absorbed:
             self._world.watch(store, connection, new)
 
     def publishing(self, process: "Process", message: Message) -> None:
@@ -77,6 +81,11 @@ class Log:
     def of(self, kind: type[EventData]) -> list[Said]:
         """Return what was said of one kind."""
         return [one for one in self.said if isinstance(one.data, kind)]
+
+    def data(self, kind: type[T], batch_id: str) -> list[T]:
+        """Return what was said of one kind about a batch."""
+        found = [one.data for one in self.said if one.key == batch_id]
+        return [data for data in found if isinstance(data, kind)]
 
     def _said(self, store: str, connection: sqlite3.Connection) -> list[Said]:
         rows = Rows(

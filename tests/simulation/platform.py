@@ -27,10 +27,20 @@ class WallClock:
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
-        self.offset = timedelta()
+        self._offset = timedelta()
+        self._furthest = timedelta()
+
+    def jump(self, seconds: float) -> None:
+        """Be set to another time."""
+        self._offset += timedelta(seconds=seconds)
+        self._furthest = max(self._furthest, self._offset)
+
+    def put_right(self) -> None:
+        """Never again be before a time that was told: then every deadline passes soon."""
+        self._offset = self._furthest
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self._loop.now) + self.offset
+        return START + timedelta(seconds=self._loop.now) + self._offset
 
     def monotonic(self) -> float:
         return self._loop.now

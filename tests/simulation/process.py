@@ -192,10 +192,13 @@ class Process(Realm):
             attached = await attach(ground, roles)
             if isinstance(transport, MemoryTransport):
                 transport.relay(ground.stores[STORE_NAME])
+            self.services["transport"] = transport
             await self._serve(ground)
             tasks = await stack.enter_async_context(BackgroundTasks())
             if attached.uses_transport:
                 tasks.start("transport", transport.run)
+            for name, run in attached.tasks.items():
+                tasks.start(name, run)
             self.is_up = True
             world.tell(self.name, "is up")
             await self.stopping.wait()
@@ -231,7 +234,7 @@ class Process(Realm):
     def _unreliable(self, consumer: Consumer) -> Consumer:
         world = self.world
         return world.build.consumer(
-            UnreliableConsumer(consumer, world.faults, world.history, self.name)
+            UnreliableConsumer(consumer, world.faults, world.history, self.name, world.hasty)
         )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

@@ -10,11 +10,15 @@ from huleedu.core.enums import EssayStatus
 from huleedu.core.essay_state import StateTransitionValidator
 from huleedu.core.messages import (
     BatchEssaysReady,
+    BatchProceedRequested,
+    BatchReadinessTimeout,
     BatchServiceSpellcheckInitiateCommandDataV1,
     ELSBatchPhaseOutcomeV1,
     EssayLifecycleSpellcheckRequestV1,
 )
+from huleedu.transport import replays
 from tests.simulation.log import EssayRow, Rows, Said
+from tests.simulation.stores import SimulatedConnection
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -57,16 +61,29 @@ def judged(verdict: Verdict) -> Verdict:
 
 def broken(promise: Callable[..., object], fault: Violation) -> Broken:
     """Return the violation of a promise, named."""
-    sentence = (promise.__doc__ or "").strip().split("\n")[0]
-    return Broken(promise.__name__, sentence, str(fault))
+    return Broken(promise.__name__, sentence_of(promise), str(fault))
+
+
+def sentence_of(promise: Callable[..., object]) -> str:
+    """Return what a promise says."""
+    return " ".join((promise.__doc__ or "").split())
 
 
 @watched
 def one_event_each(
     world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
 ) -> None:
-    """One BatchEssaysReady a batch; one command, outcome and request an essay in an attempt."""
+    """BatchEssaysReady once a batch; a command, outcome, request once an attempt; a timeout once a
+    deadline.
+    """
     for one in new:
+        if isinstance(one.data, BatchProceedRequested):
+            world.proceeded.add(one.key)
+        if isinstance(one.data, BatchReadinessTimeout):
+            cause = ("timeout", one.key, one.message.event_id, 0)
+            if cause in world.once:
+                raise Violation(f"a timeout of {one.key} was said twice for one deadline")
+            world.once.add(cause)
         if isinstance(one.data, _ONCE):
             essay_id = getattr(one.data, "essay_id", "")
             cause = (type(one.data).__name__, one.data.batch_id or "", essay_id, one.attempt)
@@ -84,14 +101,43 @@ _ONCE = (
 
 
 @watched
+def each_message_takes_effect_once(
+    world: "World", _store: str, connection: sqlite3.Connection, _new: Sequence[Said]
+) -> None:
+    """A message that comes again, whoever brings it, takes effect once in each group."""
+    assert isinstance(connection, SimulatedConnection)
+    for one in connection.absorbed:
+        if one in world.log.absorbed:
+            raise Violation(f"{one} took effect a second time")
+        world.log.absorbed.add(one)
+
+
+def what_fails_waits() -> None:
+    """A delivery that failed comes again after a pause, and after longer and longer ones."""
+
+
+@watched
 def nothing_valid_is_a_dead_letter(
-    _world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
+    world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
 ) -> None:
     """A message that is right never becomes a dead letter."""
     for one in new:
-        if one.data is None:
+        if one.data is None and not world.is_poison(one.message):
             cause = {k: v for k, v in one.message.headers.items() if k.startswith("dead-letter-")}
             raise Violation(f"{one.module} set aside {one.message.topic} {one.key}: {cause}")
+
+
+@watched
+def one_dead_letter_each(
+    world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
+) -> None:
+    """A message that cannot be read becomes one dead letter of each group that hears it."""
+    for one in new:
+        if one.data is None:
+            cause = (one.message.event_id, one.message.headers.get(replays.GROUP, ""))
+            if cause in world.set_aside:
+                raise Violation(f"{cause} was set aside a second time")
+            world.set_aside.add(cause)
 
 
 @watched
@@ -161,19 +207,19 @@ def _may_move(before: EssayRow, now: EssayRow) -> bool:
 @cache
 def _reached(start: EssayStatus, is_retried: bool) -> frozenset[EssayStatus]:
     """Return what an essay may become; only in another attempt it is asked for again."""
+    may_be_asked_for = is_retried or start is _NEW
     reached: set[EssayStatus] = set()
-    following = {start}
-    while following - reached:
-        reached |= following - {start}
-        following = {
-            target
-            for source in {start, *reached}
-            for target in EssayStatus
-            if StateTransitionValidator.is_legal(source, target)
-            and (is_retried or source is not EssayStatus.SPELLCHECK_FAILED or source is start)
-            and (is_retried or start == _NEW or target is not EssayStatus.AWAITING_SPELLCHECK)
-        }
-    return frozenset(reached | following)
+    sources = [start]
+    while sources:
+        source = sources.pop()
+        for target in EssayStatus:
+            if target in reached or not StateTransitionValidator.is_legal(source, target):
+                continue
+            if target is EssayStatus.AWAITING_SPELLCHECK and not may_be_asked_for:
+                continue
+            reached.add(target)
+            sources.append(target)
+    return frozenset(reached)
 
 
 _NEW = EssayStatus.READY_FOR_PROCESSING
@@ -192,9 +238,9 @@ def essays_are_counted_right(
         " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id"
         "  AND e.text_storage_id IS NOT NULL"
         "  AND e.essay_id IN (SELECT value FROM json_each(b.essay_ids))),"
-        " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id AND e.attempt = b.attempt"
+        " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id"
         "  AND e.status IN ('awaiting_spellcheck', 'spellchecking_in_progress'))"
-        " FROM batch b WHERE b.essay_ids IS NOT NULL",
+        " FROM batch b WHERE b.essay_ids IS NOT NULL AND b.cancelled_at IS NULL",
     ):
         if filled != slots:
             raise Violation(f"{batch_id}: {filled} slots are counted as filled, {slots} are")

@@ -87,6 +87,7 @@ async def _main(world: World) -> None:
     async with anyio.create_task_group() as tasks:
         for teacher in teachers:
             tasks.start_soon(teacher.run)
+        tasks.start_soon(world.stranger.run)
         await _until(world, TROUBLED_SECONDS_MAX, world.is_settled)
         world.calm()
         await _until(world, CALM_SECONDS_MAX, world.is_settled)

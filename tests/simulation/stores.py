@@ -5,7 +5,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,12 +45,20 @@ class SimulatedConnection(sqlite3.Connection):
     """Whether rows were added to the outbox since the last commit."""
     has_moved = False
     """Whether batches or essays were written since."""
+    absorbed: tuple[Hashable, ...] = ()
+    """What took effect since, as ``ObservedProgress`` names it."""
+    _absorbed_before: tuple[Hashable, ...] = ()
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql == "COMMIT":
             self.owner.commit(self.store, self)
             self.has_spoken = self.has_moved = False
+            self.absorbed = ()
             return self.cursor()
+        if sql == "SAVEPOINT one":
+            self._absorbed_before = self.absorbed
+        elif sql == "ROLLBACK TO one":
+            self.absorbed = self._absorbed_before
         if _MOVING.match(sql):
             self.has_moved = True
         return super().execute(sql, parameters)

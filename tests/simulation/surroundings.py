@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol
 
 import anyio
@@ -24,7 +25,12 @@ from huleedu.store.migrations import Migrations
 from tests.simulation.stores import Owner, SimulatedDatabase
 
 UNCHECKABLE = "uncheckable"
-"""A text with this word makes the checker fail."""
+"""A text with this word makes the checker fail, whenever it is asked."""
+MOODY = "moody"
+"""One with this word makes it fail every now and then."""
+SLOW = "slow"
+"""One with this word may take it long."""
+SLOW_SECONDS_MAX = 5.0
 MISSPELT, CORRECT = "teh", "the"
 
 
@@ -33,9 +39,14 @@ class TrivialChecker:
 
     workers = 2
 
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
     async def check(self, text: str, language: Language) -> CheckedText:
         await anyio.lowlevel.checkpoint()
-        if UNCHECKABLE in text:
+        if SLOW in text:
+            await anyio.sleep(self._random.random() * SLOW_SECONDS_MAX)
+        if UNCHECKABLE in text or (MOODY in text and self._random.random() < 0.5):
             raise CheckFailed("the simulated checker cannot check this text")
         place = text.find(MISSPELT)
         if place < 0:
@@ -148,7 +159,7 @@ class SimulatedGround(Ground):
         return RemoteReferences(self._network)
 
     async def checker_pool(self) -> Any:
-        return TrivialChecker()
+        return TrivialChecker(self.platform.random)
 
     async def extractor(self) -> Any:
         return PlainExtractor()

@@ -2,16 +2,23 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from huleedu.core.enums import BatchStatus, EssayStatus
-from huleedu.core.messages import BatchEssaysReady, ELSBatchPhaseOutcomeV1
+from huleedu.core.enums import BatchStatus, EssayStatus, ProcessingEvent
+from huleedu.core.ids import derived_event_id
+from huleedu.core.messages import BatchEssaysReady, BatchReadinessTimeout, ELSBatchPhaseOutcomeV1
+from huleedu.core.topics import DEAD_LETTER_SUFFIX
+from huleedu.els.deadlines import STOOD_STILL
 from huleedu.files.model import FileOutcome
 from huleedu.results import handlers as results_handlers
 from huleedu.results.views import view
 from huleedu.transport.consumer import hear
+from tests.simulation.projection import said_to_results
 from tests.simulation.promises import Violation, judged
+from tests.simulation.surroundings import MOODY, UNCHECKABLE
+from tests.simulation.workload import Wish
 
 if TYPE_CHECKING:
     from tests.simulation.workload import Teacher
@@ -59,17 +66,72 @@ def what_was_answered_is_kept(world: "World") -> None:
 
 
 @judged
-def every_batch_ends(world: "World") -> None:
-    """A batch whose essays all came is ready and concluded; one that lacks essays is not ready."""
-    ready = {one.key for one in world.log.of(BatchEssaysReady)}
-    outcomes = {one.key for one in world.log.of(ELSBatchPhaseOutcomeV1)}
+def actions_are_kept(world: "World") -> None:
+    """An action that was accepted is in the batch: one attempt more, cancelled, told to go on."""
     for teacher in world.teachers:
-        batch_id = teacher.answers.batch_id
-        expected = not teacher.plan.missing
-        if (batch_id in ready) != expected:
-            raise Violation(f"{batch_id}: ready {batch_id in ready}, all essays came {expected}")
-        if (batch_id in outcomes) != expected:
-            raise Violation(f"{batch_id}: outcome {batch_id in outcomes}, expected {expected}")
+        row = (
+            world.reader("bos")
+            .execute(
+                "SELECT status, attempt, proceed_requested_at FROM batch WHERE batch_id = ?",
+                (teacher.answers.batch_id,),
+            )
+            .fetchone()
+        )
+        granted = teacher.answers.granted
+        if (
+            (row[0] == BatchStatus.CANCELLED) != (Wish.CANCEL in granted)
+            or row[1] != 1 + granted.count(Wish.RETRY)
+            or (row[2] is not None) != (Wish.PROCEED in granted)
+        ):
+            raise Violation(f"{teacher.answers.batch_id}: accepted were {granted}, BOS has {row}")
+
+
+@judged
+def what_cannot_be_read_is_kept(world: "World") -> None:
+    """A message that cannot be read is a dead letter of every group that hears it, lost in none."""
+    topics = {one.message.topic for one in world.log.said if one.data is None}
+    groups = {group for _, group in world.set_aside}
+    for topic in topics:
+        origin = topic.removesuffix(DEAD_LETTER_SUFFIX)
+        hearing = {group for group, heard in world.heard.items() if origin in heard}
+        if groups != hearing:
+            raise Violation(
+                f"{origin} is heard by {sorted(hearing)}, set aside by {sorted(groups)}"
+            )
+    if world.poison and not topics:
+        raise Violation("what the stranger said is nowhere")
+
+
+@judged
+def every_batch_ends(world: "World") -> None:
+    """A batch with all its essays, or told to proceed, is ready and concluded, once an attempt."""
+    ready = Counter(one.key for one in world.log.of(BatchEssaysReady))
+    outcomes = Counter(one.key for one in world.log.of(ELSBatchPhaseOutcomeV1))
+    for teacher in world.teachers:
+        batch_id, granted = teacher.answers.batch_id, teacher.answers.granted
+        assert batch_id is not None
+        if Wish.CANCEL in granted:
+            continue
+        expected = not teacher.plan.missing or Wish.PROCEED in granted
+        if ready[batch_id] != expected:
+            raise Violation(f"{batch_id}: ready {ready[batch_id]} times, expected {expected}")
+        texts = any(one.ready_essay_ids for one in world.log.data(BatchEssaysReady, batch_id))
+        attempts = 1 + granted.count(Wish.RETRY) if texts else 0
+        if outcomes[batch_id] != attempts:
+            raise Violation(f"{batch_id}: {outcomes[batch_id]} outcomes of {attempts} attempts")
+
+
+@judged
+def deadlines_are_told(world: "World") -> None:
+    """A batch that lacks essays at its deadline is told so, once, also when ELS was down then."""
+    told = Counter(one.message.event_id for one in world.log.of(BatchReadinessTimeout))
+    event = ProcessingEvent.BATCH_READINESS_TIMEOUT.value
+    for batch_id, timed_out in world.reader("els").execute(
+        "SELECT batch_id, timed_out FROM batch WHERE registered_at IS NOT NULL"
+        " AND ready_at IS NULL AND cancelled_at IS NULL"
+    ):
+        if timed_out is None or told[str(derived_event_id(event, batch_id, timed_out))] != 1:
+            raise Violation(f"{batch_id} lacks essays, its last deadline is {timed_out}")
 
 
 @judged
@@ -82,36 +144,52 @@ def all_stores_tell_the_same(world: "World") -> None:
 def _compare(world: "World", teacher: "Teacher") -> None:
     batch_id = teacher.answers.batch_id
     assert batch_id is not None
-    essays = dict(
-        world.reader("els").execute(
-            "SELECT essay_id, status FROM essay WHERE batch_id = ?", (batch_id,)
-        )
-    )
+    essays = _essays(world, batch_id)
     (status,) = (
         world.reader("bos")
         .execute("SELECT status FROM batch WHERE batch_id = ?", (batch_id,))
         .fetchone()
     )
     shown = view(world.reader("results"), batch_id, world.later())
-    seen = {one.essay_id: one.status for one in shown.essays if one.status is not None}
-    if seen != {essay_id: EssayStatus(one) for essay_id, one in essays.items()}:
-        raise Violation(f"{batch_id}: ELS has {essays}, results shows {seen}")
     if shown.status != status:
         raise Violation(f"{batch_id}: BOS has {status}, results shows {shown.status}")
+    if Wish.CANCEL in teacher.answers.granted:
+        return  # which of its essays were at an end before, each tells as it heard
+    seen = {one.essay_id: one.status for one in shown.essays if one.status not in _WITHOUT_TEXT}
+    if seen != essays:
+        raise Violation(f"{batch_id}: ELS has {essays}, results shows {seen}")
     wanted = _status_of(teacher, essays)
     if wanted != status:
         raise Violation(f"{batch_id}: BOS has {status}, the essays are {essays}")
-    for essay_id, one in essays.items():
-        text = world.text_of(batch_id, essay_id)
-        failed = one == EssayStatus.SPELLCHECK_FAILED
-        if wanted is not BatchStatus.AWAITING_CONTENT_VALIDATION and failed != text.is_uncheckable:
-            raise Violation(f"{batch_id} {essay_id} is {one}, its text is {text}")
 
 
-def _status_of(teacher: "Teacher", essays: dict[str, str]) -> BatchStatus:
-    if teacher.plan.missing:
+_WITHOUT_TEXT = frozenset({None, EssayStatus.CONTENT_INGESTION_FAILED})
+
+
+def _essays(world: "World", batch_id: str) -> dict[str, EssayStatus]:
+    """Return the essays with a text.  Raises ``Violation`` where it is not what they deserve."""
+    found: dict[str, EssayStatus] = {}
+    for essay_id, status, storage_id, failure in world.reader("els").execute(
+        "SELECT essay_id, status, text_storage_id, failure FROM essay WHERE batch_id = ?",
+        (batch_id,),
+    ):
+        found[essay_id] = EssayStatus(status)
+        text = world.text_of(storage_id)
+        is_good = UNCHECKABLE not in text and MOODY not in text
+        if found[essay_id] is EssayStatus.SPELLCHECKED_SUCCESS and UNCHECKABLE in text:
+            raise Violation(f"{batch_id} {essay_id} is {status}, its text is {text}")
+        failed = found[essay_id] is EssayStatus.SPELLCHECK_FAILED
+        if failed and is_good and failure != STOOD_STILL:
+            raise Violation(f"{batch_id} {essay_id} is {status}, its text is {text}")
+    return found
+
+
+def _status_of(teacher: "Teacher", essays: dict[str, EssayStatus]) -> BatchStatus:
+    if teacher.plan.missing and Wish.PROCEED not in teacher.answers.granted:
         return BatchStatus.AWAITING_CONTENT_VALIDATION
-    good = sum(one == EssayStatus.SPELLCHECKED_SUCCESS for one in essays.values())
+    if not essays:
+        return BatchStatus.CONTENT_INGESTION_FAILED
+    good = sum(one is EssayStatus.SPELLCHECKED_SUCCESS for one in essays.values())
     if good == len(teacher.plan.essay_ids):
         return BatchStatus.COMPLETED_SUCCESSFULLY
     return BatchStatus.COMPLETED_WITH_FAILURES if good else BatchStatus.FAILED_CRITICALLY
@@ -120,10 +198,9 @@ def _status_of(teacher: "Teacher", essays: dict[str, str]) -> BatchStatus:
 @judged
 def the_projection_is_a_fold(world: "World") -> None:
     """What results keeps is what one gets by reading everything that was said once, in order."""
-    folded = world.empty_store("results")
-    heard = [hear(message) for message in world.said_to_results()]
+    folded, kept = world.empty_store("results"), world.reader("results")
+    heard = [hear(message) for message in said_to_results(world)]
     results_handlers.apply(folded, heard, world.later())
-    kept = world.reader("results")
     for table in _PROJECTION:
         once, there = _rows(folded, table), _rows(kept, table)
         if once != there:

@@ -4,18 +4,26 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import anyio
 
+from huleedu.bos.acting import ActionRefused
+from huleedu.bos.actions import Action, Cancel, Extend, Proceed, Retry
 from huleedu.bos.api_models import BatchRegistrationRequestV1
-from huleedu.bos.idempotency import keyed_request
+from huleedu.bos.idempotency import KeyedRequest, keyed_request
+from huleedu.core.enums import ProcessingEvent
 from huleedu.core.errors import NotFound, Unavailable
+from huleedu.core.message import Header, Message
+from huleedu.core.topics import topic_name
 from huleedu.files.model import FileReceipt, IncomingFile
 from tests.simulation.process import ConnectionLost
-from tests.simulation.surroundings import MISSPELT, UNCHECKABLE
+from tests.simulation.surroundings import MISSPELT, MOODY, SLOW, UNCHECKABLE
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -24,6 +32,15 @@ BATCHES = (1, 1, 2, 2, 3)
 ESSAYS = (1, 2, 2, 3, 4)
 PAUSE_SECONDS = 0.7
 ASK_AGAIN_SECONDS = 0.3
+POISON = 0.25
+"""In which part of the runs there is a stranger."""
+POISONED = (
+    ProcessingEvent.ESSAY_CONTENT_READY,
+    ProcessingEvent.BATCH_ESSAYS_REGISTERED,
+    ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED,
+)
+WISH_SECONDS_MAX = 3.0
+RETRIES_MAX = 12
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,30 @@ class Upload:
     files: tuple[PlannedFile, ...]
 
 
+class Wish(StrEnum):
+    """What a teacher may do with a batch besides uploading."""
+
+    EXTEND = "extend"
+    PROCEED = "proceed"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+WISHES = {Wish.EXTEND: 0.08, Wish.PROCEED: 0.06, Wish.CANCEL: 0.08, Wish.RETRY: 0.25}
+"""Action → in which part of the batches it is tried."""
+WISHES_OF_INCOMPLETE = {Wish.EXTEND: 0.4, Wish.PROCEED: 0.4, Wish.CANCEL: 0.2, Wish.RETRY: 0.2}
+
+
+@dataclass(frozen=True)
+class PlannedWish:
+    """An action, so long after the registration; a retry is tried until the batch has ended."""
+
+    after_seconds: float
+    wish: Wish
+    seconds: float = 0.0
+    """Of an extension: how long from then on."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is going to happen to one batch."""
@@ -56,6 +97,8 @@ class Plan:
     uploads: tuple[Upload, ...]
     missing: frozenset[str]
     """Essays for which no text ever comes."""
+    readiness_seconds: float | None
+    wishes: tuple[PlannedWish, ...]
 
 
 @dataclass
@@ -65,7 +108,34 @@ class Answers:
     batch_id: str | None = None
     correlation_id: str | None = None
     receipts: list[FileReceipt] = field(default_factory=list)
+    granted: list[Wish] = field(default_factory=list)
+    """Actions that were answered with 202."""
     is_done: bool = False
+
+
+class Stranger:
+    """Somebody outside of the program who says one thing that nobody can read."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._random = world.random("stranger")
+        self.speaks = self._random.random() < POISON
+        self.is_done = not self.speaks
+
+    async def run(self) -> None:
+        """Say it, again and again until it was taken."""
+        if not self.speaks:
+            return
+        await anyio.sleep(self._random.random() * PAUSE_SECONDS * 2)
+        topic = topic_name(self._random.choice(POISONED))
+        event_id = str(UUID(int=self._random.getrandbits(128), version=4))
+        message = Message(topic, b"nobody's", b"{not json", {Header.EVENT_ID: event_id})
+        while not self.is_done:
+            try:
+                await self._world.send_poison(message)
+                self.is_done = True
+            except (ConnectionLost, Unavailable):
+                await anyio.sleep(ASK_AGAIN_SECONDS)
 
 
 def plans(random: Random) -> list[Plan]:
@@ -90,7 +160,20 @@ def _plan(number: int, random: Random) -> Plan:
         together, files = files[:size], files[size:]
         uploads.append(Upload(random.random() * PAUSE_SECONDS, tuple(together)))
     begins_at = random.random() * PAUSE_SECONDS
-    return Plan(number, essay_ids, begins_at, by_bos, tuple(uploads), missing)
+    readiness_seconds = 1.0 + 2 * random.random() if random.random() < 0.3 else None
+    wishes = _wishes(bool(missing), random)
+    return Plan(
+        number, essay_ids, begins_at, by_bos, tuple(uploads), missing, readiness_seconds, wishes
+    )
+
+
+def _wishes(is_incomplete: bool, random: Random) -> tuple[PlannedWish, ...]:
+    odds = WISHES_OF_INCOMPLETE if is_incomplete else WISHES
+    return tuple(
+        PlannedWish(random.random() * WISH_SECONDS_MAX, wish, 1.0 + 2 * random.random())
+        for wish, part in odds.items()
+        if random.random() < part
+    )
 
 
 def _file(essay_id: str, batch: int, random: Random) -> PlannedFile:
@@ -99,6 +182,10 @@ def _file(essay_id: str, batch: int, random: Random) -> PlannedFile:
         text += f" It has {MISSPELT} word."
     if random.random() < 0.15:
         text += f" It is {UNCHECKABLE}."
+    if random.random() < 0.1:
+        text += f" It is {MOODY}."
+    if random.random() < 0.1:
+        text += f" It is {SLOW}."
     return PlannedFile(essay_id, text, random.random() < 0.5)
 
 
@@ -116,21 +203,24 @@ class Teacher:
         """Register and upload; ends when everything is answered."""
         await anyio.sleep(self.plan.begins_at)
         await self._register()
-        if not self.plan.by_bos:
-            async with anyio.create_task_group() as tasks:
-                for upload in self.plan.uploads:
-                    tasks.start_soon(self._upload, upload)
+        async with anyio.create_task_group() as tasks:
+            for upload in () if self.plan.by_bos else self.plan.uploads:
+                tasks.start_soon(self._upload, upload)
+            for wish in self.plan.wishes:
+                tasks.start_soon(self._act, wish)
         self.answers.is_done = True
 
     async def _register(self) -> None:
         plan = self.plan
-        body = {
+        body: dict[str, object] = {
             "expected_essay_count": len(plan.essay_ids),
             "essay_ids": list(plan.essay_ids),
             "course_code": "ENG5",
             "class_designation": f"class {plan.number}",
             "essay_instructions": "Write.",
         }
+        if plan.readiness_seconds is not None:
+            body["readiness_timeout_seconds"] = plan.readiness_seconds
         registration = BatchRegistrationRequestV1(**body)  # type: ignore[arg-type]
         keyed = keyed_request("register_batch", f"key-{plan.number}", body)
         correlation_id = UUID(int=self._random.getrandbits(128), version=4)
@@ -161,6 +251,34 @@ class Teacher:
         told = " ".join(f"{one.essay_id}:{one.outcome.value}" for one in receipt.files)
         self._tell(f"uploaded to {batch_id[:8]}: {told}")
 
+    async def _act(self, planned: PlannedWish) -> None:
+        await anyio.sleep(planned.after_seconds)
+        batch_id, wish = self.answers.batch_id, planned.wish
+        assert batch_id is not None
+        for attempt in range(RETRIES_MAX if wish is Wish.RETRY else 1):
+            action = self._action(planned)
+            keyed = keyed_request(f"{wish.value}/{batch_id}", f"{wish.value}-{attempt}", {})
+            try:
+                await self._until_answered("bos", partial(_wished, batch_id, action, keyed))
+            except ActionRefused as refused:
+                self._tell(f"{wish.value} of {batch_id[:8]} is refused: {refused}")
+            else:
+                self._tell(f"{wish.value} of {batch_id[:8]} is accepted")
+                self.answers.granted.append(wish)
+                return
+            await anyio.sleep(ASK_AGAIN_SECONDS)
+
+    def _action(self, planned: PlannedWish) -> Action:
+        match planned.wish:
+            case Wish.EXTEND:
+                return Extend(self._world.clock.now() + timedelta(seconds=planned.seconds))
+            case Wish.PROCEED:
+                return Proceed()
+            case Wish.CANCEL:
+                return Cancel(reason="not needed")
+            case Wish.RETRY:
+                return Retry()
+
     async def _until_answered(
         self, module: str, ask: Callable[[Any], Coroutine[Any, Any, Any]]
     ) -> Any:
@@ -173,6 +291,14 @@ class Teacher:
 
     def _tell(self, what: str) -> None:
         self._world.tell(self._name, what)
+
+
+def _wished(
+    batch_id: str, action: Action, keyed: KeyedRequest | None, bos: Any
+) -> Coroutine[Any, Any, Any]:
+    assert keyed is not None
+    done: Coroutine[Any, Any, Any] = bos.act(batch_id, action, keyed)
+    return done
 
 
 def _put(text: str) -> Callable[[Any], Coroutine[Any, Any, Any]]:

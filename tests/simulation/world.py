@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,12 +15,9 @@ import anyio
 
 from huleedu.core.errors import PeerUnavailable
 from huleedu.core.message import Message
-from huleedu.core.settings import Settings
-from huleedu.core.topics import topic_name
-from huleedu.results import handlers as results_handlers
-from huleedu.store.positions import read as read_position
+from huleedu.core.settings import ElsSettings, Settings
 from huleedu.transport.kafka.transport import KafkaTransport
-from huleedu.transport.protocol import Consumer, Subscription, Transport
+from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transport
 from tests.simulation.broker import SESSION_SECONDS, Broker
 from tests.simulation.connection import Endpoint, SimulatedConnection, simulated_library
 from tests.simulation.faults import Fault, Faults
@@ -28,14 +26,17 @@ from tests.simulation.log import Log, Said
 from tests.simulation.loop import WORLD, Realm, SimulatedLoop, in_realm
 from tests.simulation.platform import WallClock
 from tests.simulation.process import ConnectionLost, Process, memory_transport
-from tests.simulation.promises import WATCHED, Broken, Violation, broken
+from tests.simulation.promises import WATCHED, Broken, Violation, broken, what_fails_waits
+from tests.simulation.settling import unsettled
 from tests.simulation.stores import Templates
-from tests.simulation.surroundings import UNCHECKABLE, SimulatedGround
-from tests.simulation.workload import Teacher
+from tests.simulation.surroundings import SimulatedGround
+from tests.simulation.workload import Stranger, Teacher
 
 STEPS_MAX = 400_000
 DOWN_SECONDS_MAX = 1.0
 AWAY_SECONDS_MAX = 1.5
+READINESS_SECONDS = (1.2, 2.5, 4.0)
+PHASE_SECONDS = (900.0, 900.0, 900.0, 3.0)
 JUMP_SECONDS_MAX = 5_400.0
 FREEZE_SECONDS_MAX = 5.0
 EMBEDDED_PART = 0.65
@@ -52,19 +53,6 @@ DISTRIBUTED = {
 }
 """Every role a process of its own, over a broker; two workers of ELS share its store."""
 EMBEDDED = {"all-in-one": ("bos", "els", "files", "content", "spellcheck", "results")}
-
-
-_OUTBOXES = ("bos", "els", "files", "results")
-
-
-class EssayText(str):
-    """A text that the simulated checker is given."""
-
-    __slots__ = ()
-
-    @property
-    def is_uncheckable(self) -> bool:
-        return UNCHECKABLE in self
 
 
 class Build:
@@ -106,17 +94,21 @@ class World:
         self.clock = WallClock(self.loop)
         self.history = History(self.loop)
         self.faults = Faults(self.random("faults"), options.kinds, options.faults_max)
-        self.settings = Settings(data_dir=directory)
+        self.settings = _settings(directory, self.random("settings"))
         self.log = Log(self)
         self.processes: dict[str, Process] = {}
         self.buried: list[Realm] = [WORLD]
         self.teachers: list[Teacher] = []
+        self.stranger = Stranger(self)
         self._readers: dict[str, sqlite3.Connection] = {}
         self.deaths: list[BaseException] = []
         self.heard: dict[str, Sequence[str]] = {}
         """Group → the topics that it listens to."""
         self.once: set[tuple[str, str, str, int]] = set()
         self.proceeded: set[str] = set()
+        self.set_aside: set[tuple[str, str]] = set()
+        self.poison: set[str] = set()
+        """Ids of messages that nobody can read."""
         self.broken: Broken | None = None
         self.over = asyncio.Event()
         self._chance = self.random("chance")
@@ -190,7 +182,7 @@ class World:
     def process_of(self, module: str) -> Process | None:
         """Return a process that answers for a module; None while there is none."""
         for process in self.processes.values():
-            if module in process.modules and process.is_up:
+            if (module in process.modules or module in process.services) and process.is_up:
                 return process
         return None
 
@@ -237,6 +229,11 @@ class World:
             except Violation as fault:
                 self.break_off(broken(promise, fault))
 
+    def hasty(self, delivery: Delivery) -> None:
+        """Hear of a delivery that comes again without the pause that it should have had."""
+        about = f"attempt {delivery.attempt} for {delivery.group} of {delivery.messages[0].topic}"
+        self.break_off(broken(what_fails_waits, Violation(f"{about} came at once")))
+
     def break_off(self, fault: Broken) -> None:
         """End the run: a promise is broken."""
         if self.broken is None:
@@ -247,6 +244,20 @@ class World:
     def published(self, process: Process, message: Message) -> None:
         """Hear of a message that a role without a store is about to publish."""
         self.log.publishing(process, message)
+
+    def is_poison(self, letter: Message) -> bool:
+        """Tell whether a dead letter is of a message that nobody can read."""
+        return letter.event_id in self.poison
+
+    async def send_poison(self, message: Message) -> None:
+        """Have somebody outside of the program say what nobody can read."""
+        self.poison.add(message.event_id)
+        self.tell("stranger", f"says nonsense on {message.topic}")
+        if self.broker is not None:
+            headers = tuple((name, text.encode()) for name, text in message.headers.items())
+            self.broker.append(message.topic, message.key, message.value, headers, None)
+            return
+        await self.ask("transport", lambda transport: transport.publish([message]))
 
     # Faults that strike at any step
 
@@ -265,7 +276,7 @@ class World:
             case Fault.CLOCK_JUMP:
                 seconds = self.faults.between(-JUMP_SECONDS_MAX, JUMP_SECONDS_MAX)
                 self.tell("world", f"the clock jumps by {seconds:.0f} s")
-                self.clock.offset += timedelta(seconds=seconds)
+                self.clock.jump(seconds)
             case Fault.REBALANCE if self.broker is not None:
                 self._rebalance(self.broker)
             case Fault.ZOMBIE if self.broker is not None:
@@ -295,6 +306,7 @@ class World:
         self.faults.stop()
         self.loop.before_step = None
         self._content_back_at = 0.0
+        self.clock.put_right()
 
     def is_settled(self) -> bool:
         """Tell whether everybody is answered and nothing is under way."""
@@ -302,43 +314,7 @@ class World:
 
     def unsettled(self) -> list[str]:
         """Return what is still under way."""
-        waiting = [f"teacher {t.plan.number}" for t in self.teachers if not t.answers.is_done]
-        down = [n for n, p in self.processes.items() if not p.is_up or p.frozen is not None]
-        if waiting or down:
-            return [*waiting, *down]
-        unsent = [f"{rows} unsent of {s}" for s in _OUTBOXES if (rows := self._unsent(s)) > 0]
-        return unsent or self._unread()
-
-    def _unread(self) -> list[str]:
-        """Return what lies on the broker and was not handled by every group."""
-        if self.broker is None:
-            return []
-        told: list[str] = []
-        for name, topics in self.heard.items():
-            group = self.broker.groups[name]
-            for partition in self.broker.partitions(topics):
-                store = self._store_of(name)
-                position = group.offsets.get(partition, 0)
-                if store is not None:
-                    position = read_position(self.reader(store), name, *partition) or 0
-                log = self.broker.logs[partition]
-                if self.broker.visible(partition, position, len(log))[0]:
-                    told.append(f"{name} stands at {position} of {partition}")
-        return told
-
-    def _store_of(self, group: str) -> str | None:
-        for store in _OUTBOXES:
-            if getattr(self.settings, store).consumer_group == group:
-                return store
-        return None
-
-    def _unsent(self, store: str) -> int:
-        (rows,) = (
-            self.reader(store)
-            .execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
-            .fetchone()
-        )
-        return int(rows)
+        return unsettled(self)
 
     def reader(self, store: str) -> sqlite3.Connection:
         """Return a connection that sees what is durable in a store."""
@@ -362,31 +338,14 @@ class World:
         """Return a moment after everything that anybody waits for."""
         return self.clock.now() + timedelta(days=400)
 
-    def said_to_results(self) -> Iterator[Message]:
-        """Yield what results is meant to hear, each event once."""
-        wanted = {topic_name(event) for event in results_handlers.HEARD}
-        told: set[str] = set()
-        for message in [*(one.message for one in self.log.said), *self.log.published]:
-            if message.topic in wanted and message.event_id not in told:
-                told.add(message.event_id)
-                yield message
-
-    def text_of(self, batch_id: str, essay_id: str) -> "EssayText":
-        """Return the text that ELS keeps for an essay."""
-        (storage_id,) = (
-            self.reader("els")
-            .execute(
-                "SELECT text_storage_id FROM essay WHERE batch_id = ? AND essay_id = ?",
-                (batch_id, essay_id),
-            )
-            .fetchone()
-        )
+    def text_of(self, storage_id: str) -> str:
+        """Return a text that is kept."""
         (content,) = (
             self.reader("content")
             .execute("SELECT bytes FROM content WHERE storage_id = ?", (storage_id,))
             .fetchone()
         )
-        return EssayText(content.decode())
+        return bytes(content).decode()
 
     def end(self) -> None:
         """Close everything that is still open."""
@@ -398,6 +357,15 @@ class World:
             reader.close()
         self.loop.bury(self.buried)
         self.loop.close()
+
+
+def _settings(directory: Path, random: Random) -> Settings:
+    """Return settings under which deadlines pass in a run, some of them while it is busy."""
+    els = ElsSettings(
+        readiness_timeout_seconds=random.choice(READINESS_SECONDS),
+        phase_timeout_seconds=random.choice(PHASE_SECONDS),
+    )
+    return Settings(data_dir=directory, els=els)
 
 
 _AT_A_STEP = (Fault.CRASH, Fault.STOP, Fault.CLOCK_JUMP, Fault.REBALANCE, Fault.ZOMBIE)
