@@ -1,0 +1,138 @@
+"""A long time of everything: mixed load, a nemesis, quiet gaps; nothing lost, nothing growing.
+
+``python -m tests.endurance.soak --minutes 60`` (``make soak MINUTES=60``).  In the first part the
+program is killed, stopped and paused every 10 to 30 s, with a quiet gap after every third blow; in
+the second it lives on and is only paused, and its memory and descriptors are watched.  The first
+quarter of that is its warm-up.
+"""
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash.process import HuleeduProcess
+from tests.crash.verdict import faults
+from tests.endurance.load import Load
+from tests.endurance.report import Finding, table
+from tests.endurance.server_address import Address
+from tests.endurance.vitals import MEBIBYTE, Sample, Vitals, slope_per_hour
+
+NEMESIS_SHARE = 0.4  # of the whole time
+WARM_UP_SHARE = 0.25  # of the rest
+MEMORY_GROWTH_MAX = 32 * MEBIBYTE  # after the warm-up; the slope tells more, of a long run
+DESCRIPTORS_GROWTH_MAX = 32  # open connections come and go
+
+
+@dataclass
+class Nemesis:
+    """What was done to the program, by name."""
+
+    server: HuleeduProcess
+    address: Address
+    chance: random.Random
+    blows: list[str] = field(default_factory=list)
+
+    def strike(self, *, may_end: bool) -> None:
+        """Do one of the three; without ``may_end`` the process lives on."""
+        how = self.chance.choice(["kill -9", "stop", "pause"]) if may_end else "pause"
+        self.blows.append(how)
+        if how == "pause":
+            self.server.send(signal.SIGSTOP)
+            time.sleep(self.chance.uniform(0.5, 5.0))
+            self.server.send(signal.SIGCONT)
+            return
+        if how == "kill -9":
+            self.server.kill()
+        elif code := self.server.stop():
+            raise AssertionError(f"it ended with {code}")
+        self.server.start()
+        self.address.url = self.server.url
+
+    def rage(self, seconds: float, gaps: tuple[float, float], *, may_end: bool) -> None:
+        """Strike for so long, with gaps of so many seconds, and a longer one after every third."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            quiet = 2 if len(self.blows) % 3 == 2 else 1
+            time.sleep(min(quiet * self.chance.uniform(*gaps), max(0, until - time.monotonic())))
+            if time.monotonic() < until:
+                self.strike(may_end=may_end)
+
+
+def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) -> Finding:
+    """Soak for about so many seconds; ``gaps``: least and most seconds between two blows."""
+    server = HuleeduProcess(directory / "data", directory / "log.jsonl")
+    server.start()
+    address = Address(server.url)
+    load = Load(address, seed)
+    nemesis = Nemesis(server, address, random.Random(seed))
+    load.start()
+    try:
+        nemesis.rage(NEMESIS_SHARE * seconds, gaps, may_end=True)
+        vitals = Vitals(server.pid)
+        vitals.start()
+        nemesis.rage((1 - NEMESIS_SHARE) * seconds, gaps, may_end=False)
+        vitals.stop()
+    finally:
+        load.finish()
+        code = server.stop() if server.is_running else -1
+    broken = [*load.tally.broken, *faults(directory / "data", load.tally.batches)]
+    if code:
+        broken.append(f"it ended with {code}")
+    steady = vitals.samples[int(len(vitals.samples) * WARM_UP_SHARE) :]
+    broken += _growth(steady)
+    blows = ", ".join(f"{nemesis.blows.count(how)} x {how}" for how in sorted(set(nemesis.blows)))
+    seen = (
+        f"{len(load.tally.batches)} classes, {len(load.tally.lost)} lost, {blows or 'no blow'}, "
+        f"{sum(load.answers.values())} blunders, {load.streamed} pieces streamed; {_told(steady)}"
+    )
+    return Finding(f"soak of {seconds / 60:.1f} min", seen, broken)
+
+
+def _told(steady: Sequence[Sample]) -> str:
+    memory = slope_per_hour([(s.at, s.memory / MEBIBYTE) for s in steady])
+    children = slope_per_hour([(s.at, s.children_memory / MEBIBYTE) for s in steady])
+    descriptors = slope_per_hour([(s.at, float(s.descriptors)) for s in steady])
+    first, last = steady[0], steady[-1]
+    return (
+        f"memory {first.memory // MEBIBYTE} -> {last.memory // MEBIBYTE} MiB "
+        f"({memory:+.1f} MiB/h; children {children:+.1f}), "
+        f"descriptors {first.descriptors} -> {last.descriptors} ({descriptors:+.1f}/h)"
+    )
+
+
+def _growth(steady: Sequence[Sample]) -> list[str]:
+    # Halves instead of ends: what is in hand at one moment says little.
+    half = len(steady) // 2
+    early, late = steady[:half], steady[half:]
+    memory = min(s.memory for s in late) - min(s.memory for s in early)
+    descriptors = min(s.descriptors for s in late) - min(s.descriptors for s in early)
+    faults = []
+    if memory > MEMORY_GROWTH_MAX:
+        faults.append(f"memory grew by {memory / MEBIBYTE:.0f} MiB")
+    if descriptors > DESCRIPTORS_GROWTH_MAX:
+        faults.append(f"{descriptors} more descriptors")
+    return faults
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; 0 when nothing was lost and nothing grew."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args(arguments)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="huleedu-soak-") as directory:
+        finding = soak(Path(directory), 60 * options.minutes, seed, (10.0, 30.0))
+    print(table([finding]))  # noqa: T201
+    return 0 if finding.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
