@@ -13,6 +13,7 @@ from huleedu.els.decide import (
     cancel,
     extend,
     overdue,
+    proceed,
     register,
     settles,
     take,
@@ -219,3 +220,25 @@ def test_a_batch_is_cancelled_until_it_is_over() -> None:
         skipped = cancel(replace(view, **over))
         assert skipped.skipped
         assert skipped.view == replace(view, **over)
+
+
+def test_a_batch_that_proceeds_is_ready_and_closed_at_once() -> None:
+    """Before its registration it is remembered, and once only."""
+    view = BatchView(batch_id=BATCH)
+
+    told = proceed(view)
+    now = proceed(replace(view, registered=frozenset(ESSAYS)))
+
+    assert (told.view, told.skipped) == (replace(view, proceeding=True), "")
+    assert proceed(told.view).skipped == "it was told so before"
+    assert (now.view.ready, now.view.closed, now.became_ready) == (True, True, True)
+    assert proceed(now.view).skipped == "the batch is ready already"
+
+
+def test_an_extension_goes_before_the_deadline_of_the_registration() -> None:
+    """Though it came first."""
+    registration = Registration(BATCH, ESSAYS, AT)
+    plain = BatchView(batch_id=BATCH)
+
+    assert register(plain, registration).view.deadline == AT
+    assert register(replace(plain, deadline=NOW), registration).view.deadline == NOW
