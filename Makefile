@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format broker crash crash-embedded faults bench-readiness requirements simulate clean
+.PHONY: help setup run test test-fast lint format broker crash crash-embedded endurance soak faults bench-readiness requirements simulate clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,12 @@ crash-embedded: setup ## 50 submissions under kill -9 with restarts (RUNS=50 SEE
 
 faults: setup broker ## what a deployment over a broker withstands, in full (ROWS=2,4 SEED=…)
 	$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+
+endurance: setup ## faults of the one process in full: kills at every commit point, stops, disks, deadlines (ONLY=…)
+	$(BIN)/python -m tests.endurance $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+
+soak: setup ## mixed load under kills and pauses; memory and descriptors stay flat (MINUTES=60 SEED=…)
+	$(BIN)/python -m tests.endurance.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 bench-readiness: broker ## els-worker beside a bare loop, over a broker (BATCHES=10000 PAIRS=3)
 	$(BIN)/python -m bench.readiness --batches $(or $(BATCHES),10000) --pairs $(or $(PAIRS),3)
