@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tests.simulation.campaign import Tally, run_all
 from tests.simulation.faults import Fault
+from tests.simulation.planted import PLANTED
 from tests.simulation.promises import JUDGED, WATCHED, sentence_of
 from tests.simulation.run import Report
 from tests.simulation.shrink import shrunk
-from tests.simulation.world import Options
+from tests.simulation.world import Build, Options
 
 TELL_EVERY_SECONDS = 10.0
 SHOWN_MAX = 3
@@ -25,13 +26,16 @@ def main() -> int:
     batches = None
     if wanted.batches is not None:
         batches = frozenset(int(one) for one in wanted.batches.split(","))
+    build = PLANTED[wanted.planted]() if wanted.planted else Build()
     options = (
-        Options(seed, kinds, wanted.faults_max, batches)
+        Options(seed, kinds, wanted.faults_max, batches, build)
         for seed in range(wanted.seed, wanted.seed + wanted.runs)
     )
     if wanted.digests:
         _print(f"{r.options.seed} {r.digest}" for r in run_all(list(options), wanted.jobs))
         return 0
+    if wanted.planted and wanted.runs > 1:
+        return _catch(options, wanted.jobs)
     if wanted.runs == 1:
         return _replay(next(options))
     started = time.monotonic()
@@ -50,6 +54,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--only", help=f"kinds of faults: {','.join(Fault)}; '' for none")
     parser.add_argument("--faults-max", type=int, default=12)
     parser.add_argument("--batches", help="numbers of the batches to keep: 0,2")
+    parser.add_argument("--planted", help=f"a bug to be caught: {', '.join(PLANTED)}")
     parser.add_argument("--digests", action="store_true", help="only the digest of each history")
     return parser
 
@@ -59,10 +64,26 @@ def _tallied(reports: Iterable[Report], runs: int) -> Tally:
     told = time.monotonic()
     for report in reports:
         tally.add(report)
+        if report.broken is not None:
+            _print([f"seed {report.options.seed} breaks {report.broken.promise}"])
         if time.monotonic() - told > TELL_EVERY_SECONDS:
             told = time.monotonic()
             print(f"{tally.runs} of {runs} runs, {len(tally.failed)} failed", flush=True)  # noqa: T201
     return tally
+
+
+def _catch(options: Iterable[Options], jobs: int) -> int:
+    """Run until a promise is broken, and tell which."""
+    runs = 0
+    for report in run_all(list(options), jobs):
+        runs += 1
+        if report.broken is not None:
+            _print([str(report.broken), f"digest {report.digest}; to replay:"])
+            _print([f"  {command(report.options)}"])
+            _print([f"caught by {report.broken.promise} in run {runs}"])
+            return 1
+    _print([f"not caught in {runs} runs"])
+    return 0
 
 
 def _replay(options: Options) -> int:
@@ -92,6 +113,9 @@ def command(options: Options) -> str:
         parts.append(f"--only '{','.join(sorted(options.kinds))}'")
     if options.faults_max != Options(0).faults_max:
         parts.append(f"--faults-max {options.faults_max}")
+    for name, build in PLANTED.items():
+        if type(options.build) is build:
+            parts.append(f"--planted {name}")
     if options.batches is not None:
         parts.append(f"--batches {','.join(str(one) for one in sorted(options.batches))}")
     return " ".join(parts)

@@ -74,6 +74,7 @@ class Group:
 
     def leave(self, number: int) -> None:
         """Let a member go, told or found dead; everybody else is given partitions anew."""
+        self._missing.discard(number)
         if self.members.pop(number, None) is not None and self.members:
             self.rebalance()
 

@@ -69,10 +69,12 @@ class UnreliableConsumer:
     def _check_pause(self, delivery: Delivery) -> None:
         first = delivery.messages[0]
         failed_at = self._failed_at.get((first.topic, first.event_id))
-        # The second attempt after one in company comes at once: it is not known who is at fault.
-        if failed_at is None or delivery.attempt < 3:
+        # Over a broker the second attempt, after one in company, comes at once: it is not known
+        # who is at fault.
+        unpaused = 1 if first.offset is None else 2
+        if failed_at is None or delivery.attempt <= unpaused:
             return
-        least = PAUSE_FIRST_SECONDS / 2 * 2.0 ** (min(delivery.attempt, 8) - 3)
+        least = PAUSE_FIRST_SECONDS / 2 * 2.0 ** (min(delivery.attempt, 8) - unpaused - 1)
         least = min(least, PAUSE_MAX_SECONDS / 2)
         if anyio.current_time() - failed_at < least - TOLERANCE_SECONDS:
             self._hasty(delivery)

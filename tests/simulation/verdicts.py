@@ -12,7 +12,7 @@ from huleedu.core.messages import BatchEssaysReady, BatchReadinessTimeout, ELSBa
 from huleedu.core.topics import DEAD_LETTER_SUFFIX
 from huleedu.els.deadlines import STOOD_STILL
 from huleedu.files.model import FileOutcome
-from huleedu.results import handlers as results_handlers
+from huleedu.results.handlers import apply as apply_once
 from huleedu.results.views import view
 from huleedu.transport.consumer import hear
 from tests.simulation.projection import said_to_results
@@ -200,7 +200,7 @@ def the_projection_is_a_fold(world: "World") -> None:
     """What results keeps is what one gets by reading everything that was said once, in order."""
     folded, kept = world.empty_store("results"), world.reader("results")
     heard = [hear(message) for message in said_to_results(world)]
-    results_handlers.apply(folded, heard, world.later())
+    apply_once(folded, heard, world.later())
     for table in _PROJECTION:
         once, there = _rows(folded, table), _rows(kept, table)
         if once != there:

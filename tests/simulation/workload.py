@@ -39,6 +39,8 @@ POISONED = (
     ProcessingEvent.BATCH_ESSAYS_REGISTERED,
     ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED,
 )
+INCOMPLETE = 0.2
+"""Part of the batches that lack an essay for ever."""
 WISH_SECONDS_MAX = 3.0
 RETRIES_MAX = 12
 
@@ -72,7 +74,7 @@ class Wish(StrEnum):
 
 WISHES = {Wish.EXTEND: 0.08, Wish.PROCEED: 0.06, Wish.CANCEL: 0.08, Wish.RETRY: 0.25}
 """Action → in which part of the batches it is tried."""
-WISHES_OF_INCOMPLETE = {Wish.EXTEND: 0.4, Wish.PROCEED: 0.4, Wish.CANCEL: 0.2, Wish.RETRY: 0.2}
+WISHES_OF_INCOMPLETE = {Wish.EXTEND: 0.3, Wish.PROCEED: 0.3, Wish.CANCEL: 0.1, Wish.RETRY: 0.2}
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def _plan(number: int, random: Random) -> Plan:
     count = random.choice(ESSAYS)
     essay_ids = tuple(f"essay-{n + 1}" for n in range(count))  # the same in every batch
     by_bos = random.random() < 0.15
-    missing = frozenset(random.sample(essay_ids, 1)) if random.random() < 0.15 else frozenset()
+    missing = (
+        frozenset(random.sample(essay_ids, 1)) if random.random() < INCOMPLETE else frozenset()
+    )
     files = [_file(essay_id, number, random) for essay_id in essay_ids if essay_id not in missing]
     if random.random() < 0.3 and files:
         files.append(random.choice(files))  # a repeat

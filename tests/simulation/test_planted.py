@@ -1,0 +1,50 @@
+"""A deliberately broken build is caught, and the promise that it breaks is named."""
+
+import pytest
+
+from tests.simulation.planted import PLANTED
+from tests.simulation.test_simulation import simulated
+
+RUNS_MAX = 150
+"""Seeds within which a bug must be caught; most are in the first ten."""
+
+BREAKS = {
+    "dedupe-removed": {"each_message_takes_effect_once"},
+    "outbox-marked-before-publish": {"every_batch_ends", "everything_comes_to_rest"},
+    "offset-committed-first": {"every_batch_ends", "everything_comes_to_rest"},
+    "early-content-dropped": {"every_batch_ends"},
+    "deadline-only-in-memory": {"deadlines_are_told"},
+    "wrong-slot-count": {"essays_are_counted_right"},
+    "transition-check-skipped": {"legal_moves_only"},
+    "retry-without-backoff": {"what_fails_waits"},
+    "projection-applied-twice": {"the_projection_is_a_fold"},
+    "dead-letter-before-commit": {"one_dead_letter_each"},
+}
+"""What is wrong → the promises by which it may be seen first."""
+SEEDS = {
+    "deadline-only-in-memory": 80,
+    "dead-letter-before-commit": 35,
+    "wrong-slot-count": 10,
+    "transition-check-skipped": 10,
+}
+"""Where a bug shows only under rare faults: seeds from which it is not far."""
+
+
+def test_every_planted_bug_is_looked_for() -> None:
+    """Each of the ten has a promise that it breaks."""
+    assert BREAKS.keys() == PLANTED.keys()
+    assert len(BREAKS) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", BREAKS)
+def test_a_planted_bug_is_caught(bug: str) -> None:
+    """The simulation stops at the broken promise, names it, and says how to see it again."""
+    seed = str(SEEDS.get(bug, 0))
+    done = simulated("--planted", bug, "--runs", str(RUNS_MAX), "--seed", seed, "--jobs", "1")
+    told = done.stdout.splitlines()[-1] if done.stdout else done.stderr
+    assert done.returncode == 1, told
+    assert told.startswith("caught by "), done.stdout[-5_000:] + done.stderr
+    assert told.split()[2] in BREAKS[bug], done.stdout[-5_000:]
+    assert f"--planted {bug}" in done.stdout
