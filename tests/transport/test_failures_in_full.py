@@ -1,0 +1,59 @@
+"""What operators read and what pauses are, to the letter and to the number."""
+
+from random import Random
+
+import pytest
+
+from huleedu.core.errors import Rejected, TooManyDeadLetters
+from huleedu.core.message import Message
+from huleedu.transport.breaker import DeadLetterBreaker, Tally, stop_told
+from huleedu.transport.failures import pause_seconds
+from huleedu.transport.replays import why_not
+
+
+class Always(Random):
+    """Chance that comes out the same each time, from 0 up to but not 1."""
+
+    def __init__(self, outcome: float) -> None:
+        super().__init__()
+        self._outcome = outcome
+
+    def random(self) -> float:
+        return self._outcome
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"),
+    [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8), (5, 1.6), (6, 3.2), (7, 5.0), (1_000_000, 5.0)],
+)
+def test_the_longest_pause_doubles_and_chance_halves_it_at_most(
+    attempt: int, longest: float
+) -> None:
+    """Chance spreads the pauses over the upper half, so that those who failed together do not
+    come back together."""
+    pauses = [pause_seconds(attempt, Always(outcome)) for outcome in (0.0, 0.5, 0.999)]
+
+    assert pauses == pytest.approx([longest * 0.5, longest * 0.75, longest * 0.9995])
+
+
+def test_what_stops_a_group_is_told_in_one_sentence() -> None:
+    """With what to do before the process is restarted."""
+    assert stop_told("els", "huleedu.batch.v1", TooManyDeadLetters("60 of 100")) == (
+        "els stopped on huleedu.batch.v1: 60 of 100; correct the cause, look at the dead letters, "
+        "and restart the process"
+    )
+
+
+def test_the_last_reason_is_told_also_where_a_delivery_was_asked_about() -> None:
+    """The tally of a delivery hands on why its messages would be set aside."""
+    breaker = DeadLetterBreaker(window_messages=1)
+
+    with pytest.raises(TooManyDeadLetters, match="the last for Rejected: no such batch"):
+        Tally(breaker).set_aside([True], Rejected("no such batch"))
+
+
+def test_of_a_letter_that_was_cut_its_length_is_told_in_few_letters() -> None:
+    """The header may come from anywhere; what is shown of it is bounded."""
+    letter = Message("t.dlq", b"k", b"x" * 1_000, {"dead-letter-cut-from-bytes": "9" * 99})
+
+    assert why_not(letter) == f"only its first 1,000 bytes of {'9' * 20} are kept"
