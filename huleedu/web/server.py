@@ -4,7 +4,7 @@ import asyncio
 import errno
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -12,6 +12,7 @@ import uvicorn
 from litestar import Litestar
 
 from huleedu.core.errors import Misconfigured
+from huleedu.web.slow_requests import CountedConnection, Patience, SlowRequests
 
 CONNECTIONS_MAX = 800
 """Further requests are answered 503; below the 1,024 open files that many systems allow."""
@@ -19,6 +20,7 @@ KEEP_ALIVE_SECONDS = 15
 HEAD_BYTES_MAX = 16_384
 """Request line and headers together; past it the connection is answered 400 and closed."""
 _AFTER_CANCEL_SECONDS = 1.0
+_TICKS_PER_LOOK = 10
 
 
 async def serve(
@@ -29,20 +31,21 @@ async def serve(
     stop: anyio.Event,
     stop_seconds: float,
     on_listening: Callable[[int], None] = lambda _port: None,
+    patience: Patience = Patience(),  # noqa: B008 - it cannot change
 ) -> None:
     """Answer requests until ``stop`` is set; then finish those in hand and return.
 
     ``on_listening`` is called with the port, the real one when ``port`` is 0, once connections are
     taken.  After ``stop`` no connection is taken, and what is not answered within
     ``stop_seconds`` is cut off.  Give ``stop`` to every stream without an end of its own too: it is
-    what tells it to end.
+    what tells it to end.  A request that does not arrive within ``patience`` is answered 408.
 
     Raises ``Misconfigured`` when the address cannot be listened on.
     """
     listener = await _bind(host, port)
     config = uvicorn.Config(
         application,
-        http="h11",
+        http=CountedConnection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -57,7 +60,8 @@ async def serve(
         reset_contextvars=True,
         timeout_graceful_shutdown=math.ceil(stop_seconds),
     )
-    server = _Server(config, stop, lambda: on_listening(listener.getsockname()[1]))
+    slow = SlowRequests(patience)
+    server = _Server(config, stop, slow, lambda: on_listening(listener.getsockname()[1]))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -70,10 +74,15 @@ class _Server(uvicorn.Server):
     """Uvicorn stopped by an event instead of by signal handlers of its own."""
 
     def __init__(
-        self, config: uvicorn.Config, stop: anyio.Event, on_started: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        stop: anyio.Event,
+        slow: SlowRequests,
+        on_started: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._stop = stop
+        self._slow = slow
         self._on_started = on_started
         self.servers = []
 
@@ -88,7 +97,9 @@ class _Server(uvicorn.Server):
         self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
-        """Look, ten times a second, whether to stop."""
+        """Look, ten times a second, whether to stop; each second, for requests that are slow."""
+        if counter % _TICKS_PER_LOOK == 0:
+            self._slow.end(_counted(self.server_state.connections), anyio.current_time())
         self.should_exit = self.should_exit or self._stop.is_set()
         return await super().on_tick(counter)
 
@@ -103,6 +114,10 @@ class _Server(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_AFTER_CANCEL_SECONDS)
+
+
+def _counted(connections: Iterable[object]) -> Iterable[CountedConnection]:
+    return (one for one in connections if isinstance(one, CountedConnection))
 
 
 async def _bind(host: str, port: int) -> socket.socket:
