@@ -21,6 +21,7 @@ from tests.endurance.commit_points import check_points
 from tests.endurance.dead_tasks import check_tasks
 from tests.endurance.deadlines import check_deadlines
 from tests.endurance.full_disk import check_full_disk
+from tests.endurance.hostile_bodies import check_bodies
 from tests.endurance.journal import check_journal
 from tests.endurance.one_key import check_one_key
 from tests.endurance.one_store import check_one_store
@@ -62,6 +63,7 @@ def checks(seed: int) -> Mapping[str, Check]:
         "one-store": _one_store,
         "journal": _journal,
         "full-disk": check_full_disk,
+        "bodies": check_bodies,
         "purge": check_purge,
         "dead-tasks": check_tasks,
         "deadlines": partial(check_deadlines, seed=seed),

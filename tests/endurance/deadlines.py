@@ -49,8 +49,7 @@ class Deadlines:
                 self._register()
                 disturbance(self)
                 self._wait_until_told(disturbance.__name__)
-            # One that is told twice may be told later: some polls more, and a restart.
-            time.sleep(TIMEOUT_SECONDS)
+            # One that is told twice may be told later: a restart, and some polls more.
             self.restart(signal.SIGTERM)
             time.sleep(TIMEOUT_SECONDS)
             self._server.stop()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.endurance.commit_points import check_points
 
-SAMPLE = 3
+SAMPLE = 2
 
 
 @pytest.mark.slow
