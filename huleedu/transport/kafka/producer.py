@@ -9,10 +9,9 @@ from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
-from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
-from huleedu.transport.kafka.producing import closed, send_all, started
+from huleedu.transport.kafka.producing import closed, retry_seconds, send_all, started
 from huleedu.transport.kafka.record import (
     RECORD_BYTES_MAX,
     check_size,
@@ -102,7 +101,7 @@ class IdempotentPublisher:
 
     def _note_failure(self, fault: BrokerUnavailable) -> None:
         self._failures += 1
-        pause = pause_seconds(self._failures, self._platform.random)
+        pause = retry_seconds(self._failures, self._platform.random)
         self._not_before = self._platform.clock.monotonic() + pause
         self._trouble = f"publishing: {fault}"
         self._logger.warning("publish_failed", attempt=self._failures, error=str(fault))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
+from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
 from huleedu.transport.kafka.record import header_pairs
@@ -20,8 +22,16 @@ REQUEST_TIMEOUT_MS = 10_000
 """Longer than our own deadlines: what is not answered is given up by us, not sent again."""
 BATCH_BYTES = 256 * 1024
 REQUEST_BYTES_MAX = 1_048_576
+RETRY_SECONDS_MAX = 1.0
+"""The longest pause before a new producer.  Rows are to flow within 5 s of a broker's return, and
+after it was killed the broker itself takes about 3 s to know transactions again."""
 
 _logger = create_service_logger("kafka")
+
+
+def retry_seconds(failures: int, random: Random) -> float:
+    """Return how long to wait before the next producer after so many failures in a row."""
+    return min(RETRY_SECONDS_MAX, pause_seconds(failures, random))
 
 
 async def started(connection: KafkaConnection, **options: Any) -> AIOKafkaProducer:

@@ -23,7 +23,6 @@ from huleedu.core.metrics import DEAD_LETTERS, RELAY_PUBLISHED
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
 from huleedu.store.outbox_identity import read_outbox_id, renew
-from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.lease import BEAT_SECONDS, LAPSE_SECONDS, Lease
 from huleedu.transport.kafka.outbox_slices import (
@@ -32,6 +31,7 @@ from huleedu.transport.kafka.outbox_slices import (
     mark_sent_up_to,
     read_slice,
 )
+from huleedu.transport.kafka.producing import retry_seconds
 from huleedu.transport.kafka.record import fitted, record_bytes
 from huleedu.transport.kafka.steps import At, Step, no_stop
 from huleedu.transport.kafka.transactions import (
@@ -229,7 +229,7 @@ class KafkaRelay:
     async def _pause_after(self, fault: Unavailable) -> None:
         self._failures += 1
         self._note_trouble("relay", fault)
-        await self._platform.clock.sleep(pause_seconds(self._failures, self._platform.random))
+        await self._platform.clock.sleep(retry_seconds(self._failures, self._platform.random))
 
     def _note_trouble(self, activity: str, fault: Unavailable) -> None:
         self._troubles[activity] = f"outbox of {self._module} ({activity}): {fault}"

@@ -1,4 +1,4 @@
-"""A group whose broker is long away."""
+"""Leaving a group whose broker is away."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support.consumers import Recorder, proceed
+from tests.support.consumers import Recorder
 from tests.support.kafka_broker import KafkaBroker
 from tests.transport.bus import group, until
 from tests.transport.kafka.bus import KafkaBus
-from tests.transport.kafka.members import GROUP, Member, publish
+from tests.transport.kafka.members import GROUP, Member
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka, pytest.mark.slow]
 
@@ -23,28 +23,6 @@ async def bus(
     await bus.open()
     yield bus
     await bus.close()
-
-
-async def test_a_group_outlives_a_broker_that_is_long_away(
-    bus: KafkaBus, own_broker: KafkaBroker
-) -> None:
-    """Its consumer is made anew while nobody answers; when the broker is back it goes on."""
-    recorder = Recorder()
-    member = Member(bus, group(GROUP, recorder), None, watchdog_seconds=1.0)
-    said = [proceed(bus.platform, f"b{n}") for n in range(4)]
-    async with member.running():
-        await publish(bus, said[:2])
-        await until(lambda: len(recorder.handled) == 2)
-        await anyio.to_thread.run_sync(own_broker.kill)
-        first = member.membership._client
-        assert first is not None
-        await until(lambda: member.membership._client is not first)
-        connections = list(first._client._conns.values())
-        await anyio.to_thread.run_sync(own_broker.start)
-        await publish(bus, said[2:])
-        await until(lambda: len({m.event_id for m in recorder.handled}) == 4)
-
-    assert not any(connection.connected() for connection in connections)
 
 
 async def test_leaving_cancels_nobody_but_the_fetches(
