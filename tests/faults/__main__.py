@@ -47,7 +47,6 @@ def run_row(row: Row, directory: Path, seed: int, *, sample: bool) -> Line:
         outcome = Outcome("", [], [f"{type(fault).__name__}: {fault}"])
     finally:
         broker.kill()
-        shutil.rmtree(directory / "kafka", ignore_errors=True)
     if not outcome.broken:
         shutil.rmtree(directory)
     return Line(row, outcome, time.monotonic() - began)

@@ -1,4 +1,7 @@
-"""Row 4, further: the broker is away for a minute while classes are handed in."""
+"""Row 4, further: the broker is away for a minute while classes are handed in.
+
+All roles are real but the spell-checking worker's checker: how long checking takes is not at stake.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +15,11 @@ from tests.crash.verdict import store_faults
 from tests.faults.ground import (
     Ground,
     Outcome,
+    Told,
     count,
     deployed,
     new_prefix,
+    start_program,
     start_roles,
     stop_roles,
     tell,
@@ -28,7 +33,7 @@ DRAIN_SECONDS_MAX = 30.0
 STUCK_SECONDS = 120.0
 RUN_UP_SECONDS = 4.0
 COMPLETED = "SELECT count(*) FROM batch WHERE status = 'completed_successfully'"
-ROLES = ("bos", "bos-worker", "els-api", "els-worker", "files", "content", "spellcheck-worker")
+ROLES = ("bos", "bos-worker", "els-api", "els-worker", "files", "content", "results")
 TEXT = "We beleive that mobile phones should stay at home, becuase they distract us."
 
 
@@ -98,7 +103,9 @@ async def _away(
         deployed(ground, f"away-{way}", new_prefix()) as (deployment, data),
         httpx.AsyncClient(timeout=30) as client,
     ):
-        await start_roles(deployment, *ROLES, "results")
+        stub = start_program(deployment, "tests.faults.stub_checker", "stub-checker")
+        await start_roles(deployment, *ROLES)
+        await Told(stub, ever=True).until("role_started")
         school = School(deployment, client, essays)
         await school.register(batches, 0.0)
         early = list(school.registered)

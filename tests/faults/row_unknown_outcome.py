@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,9 @@ class Trial:
         """Add rows to the outbox."""
         while True:
             several = [self._numbered(self.topics[0], len(self.said) + n) for n in range(4)]
+            with anyio.CancelScope(shield=True):
+                await say(self._store, several)
             self.said += [message.event_id for message in several]
-            await say(self._store, several)
             await anyio.sleep(self._ground.chance.uniform(0.002, 0.02))
 
     async def publish(self) -> None:
@@ -136,13 +137,17 @@ class Trial:
         unsaid = [one for one in self.acknowledged if not counted[one]]
         repeated = [one for one in counted if counted[one] > 1 + self.unknown[one]]
         found = [
-            (sum(lost.values()), "rows of the outbox are lost"),
-            (sum(more.values()), "rows of the outbox are there twice"),
+            (sum(lost.values()), f"rows of the outbox are lost: {_some(lost)}"),
+            (sum(more.values()), f"rows of the outbox are there twice: {_some(more)}"),
             (int(not (lost or more) and relayed != self.said), "orders differ"),
             (len(unsaid), "acknowledged messages are lost"),
             (len(repeated), "messages are there more often than they were tried"),
         ]
         return [f"{count} {what}" for count, what in found if count]
+
+
+def _some(ids: Iterable[str]) -> str:
+    return ", ".join(sorted(ids, key=int)[:20])
 
 
 async def unknown_outcomes(ground: Ground, killed: int, cut: int, fenced: int, gap: int) -> Outcome:

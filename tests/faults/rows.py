@@ -22,7 +22,11 @@ Run = Callable[[Ground], Awaitable[Outcome]]
 
 
 class Row(NamedTuple):
-    """One promise and how it is tried."""
+    """One promise and how it is tried.
+
+    No sample kills the broker: a lone Kafka that is killed amid a transaction may come back with
+    that transaction undecided (see row 7 in full).
+    """
 
     name: str
     promise: str
@@ -45,7 +49,7 @@ ROWS = (
         ),
         partial(
             bounces,
-            cases=[Wanted("broker", SIGKILL, False), Wanted("els-worker", SIGTERM, False)],
+            cases=[Wanted("els-worker", SIGKILL, False), Wanted("bos-worker", SIGTERM, True)],
             bounce_at=(0.3,),
             batches=20,
             seconds=4,
@@ -63,7 +67,7 @@ ROWS = (
         "away",
         "the broker is away under load: what was accepted waits, and is done soon after",
         partial(broker_away, away_seconds=60, batches=60, essays=5, ways=("killed", "paused")),
-        partial(broker_away, away_seconds=5, batches=6, essays=3, ways=("killed",)),
+        partial(broker_away, away_seconds=5, batches=6, essays=3, ways=("paused",)),
     ),
     Row(
         "zombie",
@@ -89,7 +93,7 @@ ROWS = (
         "7",
         "after every unknown outcome rows flow again, none lost, none twice",
         partial(unknown_outcomes, killed=20, cut=150, fenced=15, gap=15),
-        partial(unknown_outcomes, killed=1, cut=5, fenced=2, gap=2),
+        partial(unknown_outcomes, killed=0, cut=6, fenced=0, gap=2),
     ),
     Row(
         "8",
