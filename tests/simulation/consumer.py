@@ -94,6 +94,7 @@ class SimulatedConsumer:
     async def _give_up(self) -> None:
         self._given = None
         self._is_reading = False
+        generation = self._group.generation
         await self._listener.on_partitions_revoked(frozenset(self._assigned))
         self._assigned = set()
         self._positions.clear()
@@ -101,8 +102,9 @@ class SimulatedConsumer:
             self.is_kicked = False
             await self._endpoint.round_trip()
             self._group.join(self)
-        else:
+        elif generation == self._group.generation:
             self._group.has_given_up(self.number)
+        # Else they are given out anew already, and it has been told so.
 
     async def _take(self) -> None:
         assert self._given is not None

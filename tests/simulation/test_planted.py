@@ -10,12 +10,16 @@ RUNS_MAX = 150
 
 BREAKS = {
     "dedupe-removed": {"each_message_takes_effect_once"},
-    "outbox-marked-before-publish": {"every_batch_ends", "everything_comes_to_rest"},
+    "outbox-marked-before-publish": {
+        "every_batch_ends",
+        "everything_comes_to_rest",
+        "all_stores_tell_the_same",
+    },
     "offset-committed-first": {"every_batch_ends", "everything_comes_to_rest"},
     "early-content-dropped": {"every_batch_ends"},
     "deadline-only-in-memory": {"deadlines_are_told"},
     "wrong-slot-count": {"essays_are_counted_right"},
-    "transition-check-skipped": {"legal_moves_only"},
+    "transition-check-skipped": {"legal_moves_only", "essays_are_counted_right"},
     "retry-without-backoff": {"what_fails_waits"},
     "projection-applied-twice": {"the_projection_is_a_fold"},
     "dead-letter-before-commit": {"one_dead_letter_each"},

@@ -33,8 +33,8 @@ def everything_comes_to_rest(world: "World") -> None:
     late = [f"batch {t.plan.number}" for t in world.teachers if not t.answers.is_done]
     if late:
         raise Violation(f"the teachers of {', '.join(late)} still wait")
-    if not world.is_settled():
-        raise Violation(f"still under way: {world.unsettled()}")
+    if under_way := world.unsettled():
+        raise Violation(f"still under way: {under_way}")
 
 
 @judged

@@ -39,7 +39,7 @@ READINESS_SECONDS = (1.2, 2.5, 4.0)
 PHASE_SECONDS = (900.0, 900.0, 900.0, 3.0)
 JUMP_SECONDS_MAX = 5_400.0
 FREEZE_SECONDS_MAX = 5.0
-EMBEDDED_PART = 0.65
+EMBEDDED_PART = 0.7
 """Of all runs, all-in-one over the memory bus; the others are roles over a broker."""
 
 DISTRIBUTED = {
@@ -114,6 +114,7 @@ class World:
         self._chance = self.random("chance")
         self._starts = 0
         self._content_back_at = 0.0
+        self._seen = (0, 0)
         is_embedded = self.random("layout").random() < EMBEDDED_PART
         self._layout = EMBEDDED if is_embedded else DISTRIBUTED
         self.broker = None if is_embedded else Broker(self.loop)
@@ -309,8 +310,9 @@ class World:
         self.clock.put_right()
 
     def is_settled(self) -> bool:
-        """Tell whether everybody is answered and nothing is under way."""
-        return not self.unsettled()
+        """Tell whether everybody is answered, nothing is under way, nor was since the last look."""
+        before, self._seen = self._seen, (len(self.log.said), len(self.log.absorbed))
+        return before == self._seen and not self.unsettled()
 
     def unsettled(self) -> list[str]:
         """Return what is still under way."""
