@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format broker crash crash-embedded endurance soak faults bench-readiness requirements simulate clean
+.PHONY: help setup run test test-fast lint format broker crash crash-embedded endurance soak faults bench-readiness requirements simulate mutants clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,13 +60,17 @@ bench-readiness: broker ## els-worker beside a bare loop, over a broker (BATCHES
 
 requirements: setup ## pin anew from requirements/*.in
 	$(PYTHON) -m venv .venv/pinning && .venv/pinning/bin/pip install --quiet uv
-	cd requirements && for part in build runtime dev; do \
+	cd requirements && for part in build runtime dev mutation; do \
 	  ../.venv/pinning/bin/uv pip compile --quiet --upgrade --generate-hashes --universal \
 	    --python-version 3.11 --no-emit-index-url --custom-compile-command "make requirements" \
 	    $$part.in -o $$part.txt || exit 1; done
 
 simulate: setup ## the whole program under faults, everything from a seed (RUNS=20000 SEED=0)
 	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),20000) --seed $(or $(SEED),0) --jobs 2
+
+mutants: setup ## whether the tests notice a changed decision; survivors are judged in docs/mutants.md
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/mutation.txt
+	$(BIN)/python -m tests.mutants --jobs $(or $(JOBS),2)
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
