@@ -19,8 +19,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from huleedu.app.ground import Ground
 from huleedu.cli.program import main
 from huleedu.core.clock import SystemClock
+from huleedu.core.enums import Language
 from huleedu.core.message import Message
 from huleedu.store import database, outbox
 from huleedu.transport.memory import MemoryTransport
@@ -83,6 +85,11 @@ class ToldConnection(sqlite3.Connection):
         return cursor
 
 
+def english_ground(*args: Any, **more: Any) -> Ground:
+    """Stand on one language: the program is started very often, and loading is half of that."""
+    return Ground(*args, **{**more, "languages": (Language.ENGLISH,)})
+
+
 def tell_moments() -> None:
     """Have everything that is made from now on tell its moments."""
     connect, mark_sent = sqlite3.connect, outbox.mark_sent
@@ -101,7 +108,9 @@ def tell_moments() -> None:
     sqlite3.connect = told_connect  # type: ignore[assignment]
     outbox.mark_sent = told_mark_sent
     # By its name: the package exports a function of the same name as the module.
-    importlib.import_module("huleedu.app.all_in_one").__dict__["MemoryTransport"] = ToldTransport
+    composition = importlib.import_module("huleedu.app.all_in_one").__dict__
+    composition["MemoryTransport"] = ToldTransport
+    composition["Ground"] = english_ground
     database.GROUP_COMMIT_MAX = 1
 
 
