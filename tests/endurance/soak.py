@@ -3,7 +3,7 @@
 ``python -m tests.endurance.soak --minutes 60`` (``make soak MINUTES=60``).  In the first part the
 program is killed, stopped and paused every 10 to 30 s, with a quiet gap after every third blow; in
 the second it lives on and is only paused, and its memory and descriptors are watched.  The first
-quarter of that is its warm-up.
+quarter of that is its warm-up.  Its caches are small, so that they are full by then.
 """
 
 import argparse
@@ -66,7 +66,9 @@ class Nemesis:
 
 def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) -> Finding:
     """Soak for about so many seconds; ``gaps``: least and most seconds between two blows."""
-    server = HuleeduProcess(directory / "data", directory / "log.jsonl")
+    server = HuleeduProcess(
+        directory / "data", directory / "log.jsonl", program="tests.endurance.small_caches"
+    )
     server.start()
     address = Address(server.url)
     load = Load(address, seed)
