@@ -240,6 +240,17 @@ def test_an_essay_that_failed_says_why(answers: list[ResultFact], error: str) ->
     assert only(essay(results=answers, **tried)).error == error
 
 
+def test_a_failure_that_names_no_attempt_is_that_of_its_time() -> None:
+    """Said after the newest request it is the reason; said before, it was another attempt's."""
+    tried: dict[str, Any] = {"requested_attempt": 2, "outcome_attempt": 2}
+    answer = result(0, good=False, at="t5")
+
+    late = only(essay(results=[answer], requested_at="t4", **tried))
+    early = only(essay(results=[answer], requested_at="t6", **tried))
+
+    assert (late.error, early.error) == ("broken 0t5e", TOO_LATE)
+
+
 def test_an_outcome_speaks_of_essays_too_that_were_done_before() -> None:
     """Such an essay keeps the attempt in which it was checked."""
     view = only(
@@ -265,6 +276,16 @@ def test_an_outcome_speaks_of_essays_too_that_were_done_before() -> None:
             SUCCESS,
         ),
         ({"outcome_attempt": 1, "outcome_is_success": True}, SUCCESS),
+        (
+            {
+                "results": [result(at="t6")],
+                "requested_attempt": 1,
+                "requested_at": "t1",
+                "outcome_attempt": 1,
+                "outcome_is_success": True,
+            },
+            SUCCESS,
+        ),
         ({"results": [result(good=False)]}, EssayStatus.ESSAY_CRITICAL_FAILURE),
         ({"requested_attempt": 1, "requested_at": "t1"}, EssayStatus.ESSAY_CRITICAL_FAILURE),
         ({}, EssayStatus.ESSAY_CRITICAL_FAILURE),
@@ -310,3 +331,15 @@ def test_the_text_of_an_essay_is_the_one_that_counted() -> None:
     assert announced.status is EssayStatus.READY_FOR_PROCESSING
     assert (ready.original_storage_id, ready.file_name) == ("t3", "3.txt")
     assert only(essay(texts=texts, results=[result()])).original_storage_id == "o1t5e"
+
+
+def test_a_text_that_was_refused_is_not_the_text_of_its_essay() -> None:
+    """Although it was announced, and later than the one that counts."""
+    taken = TextFact(storage_id="t1", said_at="t1")
+    late = TextFact(storage_id="t2", said_at="t2", refused_because=RefusalReason.BATCH_READY)
+    never_announced = TextFact(storage_id="t3")
+
+    view = only(essay(texts=[taken, late, never_announced]))
+
+    assert view.original_storage_id == "t1"
+    assert only(essay(texts=[never_announced])).original_storage_id is None

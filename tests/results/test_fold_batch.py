@@ -46,6 +46,15 @@ def test_the_status_of_a_batch_is_its_furthest_fact(
     assert (view.is_finished, view.finished_at) == (status in ends, ends.get(status))
 
 
+def test_what_failed_is_done_too() -> None:
+    """The words of a batch under check count every essay that has an end."""
+    good, bad = essay("a", results=[result()]), essay("b", results=[result(good=False)])
+
+    view = seen(good, bad, essay("c"))
+
+    assert view.status_text == "Being checked: 2 of 3 are done"
+
+
 def test_one_essay_of_many_that_is_not_settled_keeps_the_batch_open() -> None:
     """An outcome waits for each of the results that it speaks of."""
     settled = essay("a", **CHECKED, outcome_is_success=True, results=[result()])

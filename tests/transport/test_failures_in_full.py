@@ -5,10 +5,11 @@ from random import Random
 import pytest
 
 from huleedu.core.errors import Rejected, TooManyDeadLetters
+from huleedu.core.ids import derived_event_id
 from huleedu.core.message import Message
 from huleedu.transport.breaker import DeadLetterBreaker, Tally, stop_told
 from huleedu.transport.failures import pause_seconds
-from huleedu.transport.replays import why_not
+from huleedu.transport.replays import replayed, why_not
 
 
 class Always(Random):
@@ -57,3 +58,46 @@ def test_of_a_letter_that_was_cut_its_length_is_told_in_few_letters() -> None:
     letter = Message("t.dlq", b"k", b"x" * 1_000, {"dead-letter-cut-from-bytes": "9" * 99})
 
     assert why_not(letter) == f"only its first 1,000 bytes of {'9' * 20} are kept"
+
+
+LETTER = Message(
+    "t.dlq",
+    b"k",
+    b"v",
+    {
+        "event-id": "e1",
+        "owner": "o7",
+        "dead-letter-group": "els",
+        "dead-letter-attempts": "5",
+        "dead-letter-error-message": "x",
+        "dead-letter-failed-at": "2026-01-12T08:00:00.000000Z",
+    },
+)
+
+
+def test_a_replay_carries_its_own_headers_and_four_of_its_history() -> None:
+    """How often it was tried and replayed, since when it fails, and whom it is for."""
+    assert replayed(LETTER) == Message(
+        "t",
+        b"k",
+        b"v",
+        {
+            "event-id": str(derived_event_id("replay", "e1", "els")),
+            "owner": "o7",
+            "dead-letter-replays": "1",
+            "dead-letter-attempts": "5",
+            "dead-letter-group": "els",
+            "dead-letter-first-failed-at": "2026-01-12T08:00:00.000000Z",
+        },
+    )
+
+
+def test_a_replay_without_a_history_makes_none_up() -> None:
+    """What others put among the dead letters may name no group and no time."""
+    bare = Message("t.dlq", b"k", b"v", {"event-id": "e1"})
+
+    assert replayed(bare).headers == {
+        "event-id": str(derived_event_id("replay", "e1", "")),
+        "dead-letter-replays": "1",
+        "dead-letter-attempts": "0",
+    }
