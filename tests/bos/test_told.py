@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from huleedu.bos.actions import Cancel, Proceed, Refused, Retry, act
+from huleedu.bos.actions import Cancel, Proceed, Refused, Retry, Taken, act
 from huleedu.bos.decide import decide
 from huleedu.bos.model import EssaysReady, PhaseConcluded, ReadinessTimedOut
 from huleedu.bos.stalls import Standing, stall_of
@@ -71,13 +71,17 @@ def test_a_cancelled_pipeline_tells_when_and_why(reason: str | None, told: str) 
 
 
 def test_a_retry_is_dated() -> None:
-    """Its pipeline starts anew, now."""
-    batch = after(READY, PhaseConcluded(1, FAILED, 0, 3), AGAIN)
+    """Its pipeline starts anew, at that moment."""
+    failed = after(READY, PhaseConcluded(1, FAILED, 0, 3))
+    later = NOW + timedelta(hours=1)
 
-    detail = batch.pipelines.spellcheck
+    taken = act(failed, AGAIN, later)
+
+    assert isinstance(taken, Taken)
+    detail = taken.batch.pipelines.spellcheck
     assert detail is not None
-    assert (detail.started_at, detail.completed_at) == (NOW, None)
-    assert batch.pipelines.last_updated == NOW
+    assert (detail.started_at, detail.completed_at) == (later, None)
+    assert taken.batch.pipelines.last_updated == later
 
 
 def test_only_what_failed_is_retried() -> None:
