@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from huleedu.bos.actions import Cancel, Proceed, Refused, Retry, Taken, act
-from huleedu.bos.decide import decide
+from huleedu.bos.decide import NotAnOutcome, decide
 from huleedu.bos.model import EssaysReady, PhaseConcluded, ReadinessTimedOut
 from huleedu.bos.stalls import Standing, stall_of
 from huleedu.core.enums import BatchStatus, PipelineExecutionStatus
@@ -14,6 +14,8 @@ from huleedu.core.pipeline_state import (
     PipelineName,
     PipelineStateDetail,
     ProcessingPipelineState,
+    dispatched,
+    progressed,
     redispatched,
 )
 from tests.bos.building import FAILED
@@ -68,6 +70,35 @@ def test_a_cancelled_pipeline_tells_when_and_why(reason: str | None, told: str) 
     assert detail is not None
     assert detail.error_info == {"reason": told}
     assert (detail.completed_at, batch.pipelines.last_updated) == (NOW, NOW)
+
+
+def test_an_outcome_that_overtakes_the_readiness_begins_and_ends_the_pipeline() -> None:
+    """In one moment, with the counts of the outcome."""
+    batch = after(PhaseConcluded(1, FAILED, 0, 3))
+
+    detail = batch.pipelines.spellcheck
+    assert detail is not None
+    assert (detail.started_at, detail.completed_at) == (NOW, NOW)
+    assert (detail.essay_counts.total, detail.essay_counts.failed) == (3, 3)
+
+
+def test_an_outcome_that_is_none_is_refused_with_those_that_are() -> None:
+    """Whoever reads the dead letter sees what was meant."""
+    with pytest.raises(NotAnOutcome) as refused:
+        after(PhaseConcluded(1, PipelineExecutionStatus.IN_PROGRESS, 0, 3))
+
+    assert str(refused.value) == (
+        "the outcome of batch batch has the status 'in_progress'; one of completed_successfully, "
+        "completed_with_partial_success, failed is meant"
+    )
+
+
+def test_of_nothing_everything_is_done() -> None:
+    """A pipeline over no essays at all is through."""
+    state = progressed(dispatched(REGISTERED.pipelines, 0, NOW), 0, 0, NOW)
+
+    assert state.spellcheck is not None
+    assert state.spellcheck.progress_percentage == 100.0
 
 
 def test_a_retry_is_dated() -> None:
