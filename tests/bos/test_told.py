@@ -72,6 +72,13 @@ def test_a_cancelled_pipeline_tells_when_and_why(reason: str | None, told: str) 
     assert (detail.completed_at, batch.pipelines.last_updated) == (NOW, NOW)
 
 
+def test_a_readiness_without_any_text_ends_the_batch_and_one_that_repeats_does_nothing() -> None:
+    """The end is told as one, and the repeat as what it is."""
+    assert decide(after(Proceed()), EssaysReady([]), NOW).concluded
+    assert not decide(REGISTERED, READY, NOW).concluded
+    assert decide(after(READY), READY, NOW).skipped == "its spell-check was started before"
+
+
 def test_an_outcome_that_overtakes_the_readiness_begins_and_ends_the_pipeline() -> None:
     """In one moment, with the counts of the outcome."""
     batch = after(PhaseConcluded(1, FAILED, 0, 3))

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from huleedu.els.decide import cancel, extend, proceed
-from huleedu.els.model import BatchView, ReadinessDecision
+from huleedu.core.enums import RefusalReason
+from huleedu.els.decide import cancel, extend, proceed, take
+from huleedu.els.model import BatchView, Content, ReadinessDecision, Refusal, Text
 from tests.support.builders import AT
 
 LATER = AT + timedelta(hours=1)
@@ -74,3 +75,22 @@ def test_a_batch_that_proceeds_is_ready_and_closed() -> None:
     assert (early.became_ready, early.view.ready, early.view.closed) == (False, False, False)
     assert early.view.proceeding
     assert not ready.view.proceeding
+
+
+@pytest.mark.parametrize(
+    ("view", "essay_id", "reason"),
+    [
+        (READY, "e", RefusalReason.BATCH_READY),
+        (CLOSED, "e", RefusalReason.BATCH_CLOSED),
+        (CANCELLED, "e", RefusalReason.BATCH_CANCELLED),
+        (WAITING, "stranger", RefusalReason.NOT_REGISTERED),
+    ],
+)
+def test_a_text_that_is_not_taken_is_refused_for_what_closed_the_batch(
+    view: BatchView, essay_id: str, reason: RefusalReason
+) -> None:
+    """Whose text it was and why, so that its teacher can be told."""
+    decision = take(view, [Content("b", essay_id, Text("s"))])
+
+    assert decision.refused == [Refusal("b", essay_id, "s", reason)]
+    assert decision.view == view

@@ -1,14 +1,16 @@
 """What operators read and what pauses are, to the letter and to the number."""
 
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from huleedu.core.errors import Rejected, TooManyDeadLetters
 from huleedu.core.ids import derived_event_id
 from huleedu.core.message import Message
 from huleedu.transport.breaker import DeadLetterBreaker, Tally, stop_told
-from huleedu.transport.failures import pause_seconds
+from huleedu.transport.failures import dead_letter_cause, pause_seconds
 from huleedu.transport.replays import replayed, why_not
 
 
@@ -101,3 +103,30 @@ def test_a_replay_without_a_history_makes_none_up() -> None:
         "dead-letter-replays": "1",
         "dead-letter-attempts": "0",
     }
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(Rejected("no such batch"), Rejected("x").code.value), (KeyError("no"), "UNKNOWN_ERROR")],
+)
+def test_a_dead_letter_tells_its_whole_cause(fault: Exception, code: str) -> None:
+    """What failed, where it came from, in whose hands, how often and when."""
+    message = replace(Message("t", b"k", b"v", {}), partition=2, offset=7)
+    moment = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
+
+    assert dead_letter_cause(fault, message, "els", 5, moment) == {
+        "dead-letter-origin-partition": "2",
+        "dead-letter-origin-offset": "7",
+        "dead-letter-origin-topic": "t",
+        "dead-letter-error-class": type(fault).__name__,
+        "dead-letter-error-code": code,
+        "dead-letter-error-message": str(fault),
+        "dead-letter-attempts": "5",
+        "dead-letter-first-failed-at": "2026-01-12T08:00:00.000000Z",
+        "dead-letter-failed-at": "2026-01-12T08:00:00.000000Z",
+        "dead-letter-group": "els",
+    }
+    assert not any(
+        "origin-" in one and "topic" not in one
+        for one in dead_letter_cause(fault, Message("t", b"k", b"v", {}), "els", 5, moment)
+    )
