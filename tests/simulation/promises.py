@@ -33,6 +33,9 @@ class Broken(AssertionError):
         self.sentence = sentence
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type["Broken"], tuple[str, str, str]]:
+        return Broken, (self.promise, self.sentence, self.detail)
+
 
 class Violation(Exception):
     """What is wrong, to be told under the name of the promise that it breaks."""

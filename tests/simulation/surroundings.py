@@ -30,7 +30,7 @@ MOODY = "moody"
 """One with this word makes it fail every now and then."""
 SLOW = "slow"
 """One with this word may take it long."""
-SLOW_SECONDS_MAX = 5.0
+SLOW_SECONDS_MAX = 3.5
 MISSPELT, CORRECT = "teh", "the"
 
 

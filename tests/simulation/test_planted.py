@@ -5,8 +5,8 @@ import pytest
 from tests.simulation.planted import PLANTED
 from tests.simulation.test_simulation import simulated
 
-RUNS_MAX = 150
-"""Seeds within which a bug must be caught; most are in the first ten."""
+RUNS_MAX = 250
+"""Seeds within which a bug must be caught; most are in the first twenty."""
 
 BREAKS = {
     "dedupe-removed": {"each_message_takes_effect_once"},
@@ -26,10 +26,10 @@ BREAKS = {
 }
 """What is wrong → the promises by which it may be seen first."""
 SEEDS = {
-    "deadline-only-in-memory": 80,
-    "dead-letter-before-commit": 35,
-    "wrong-slot-count": 10,
-    "transition-check-skipped": 10,
+    "deadline-only-in-memory": 95,
+    "dead-letter-before-commit": 130,
+    "wrong-slot-count": 20,
+    "transition-check-skipped": 5,
 }
 """Where a bug shows only under rare faults: seeds from which it is not far."""
 

@@ -41,8 +41,8 @@ POISONED = (
 )
 INCOMPLETE = 0.2
 """Part of the batches that lack an essay for ever."""
-WISH_SECONDS_MAX = 3.0
-RETRIES_MAX = 12
+WISH_SECONDS_MAX = 2.0
+RETRIES_MAX = 8
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ from tests.simulation.workload import Stranger, Teacher
 STEPS_MAX = 400_000
 DOWN_SECONDS_MAX = 1.0
 AWAY_SECONDS_MAX = 1.5
-READINESS_SECONDS = (1.2, 2.5, 4.0)
-PHASE_SECONDS = (900.0, 900.0, 900.0, 3.0)
+READINESS_SECONDS = (1.0, 1.7, 2.5)
+PHASE_SECONDS = (900.0, 900.0, 900.0, 2.0)
 JUMP_SECONDS_MAX = 5_400.0
 FREEZE_SECONDS_MAX = 5.0
-EMBEDDED_PART = 0.7
+EMBEDDED_PART = 0.75
 """Of all runs, all-in-one over the memory bus; the others are roles over a broker."""
 
 DISTRIBUTED = {
