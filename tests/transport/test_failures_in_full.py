@@ -130,3 +130,11 @@ def test_a_dead_letter_tells_its_whole_cause(fault: Exception, code: str) -> Non
         "origin-" in one and "topic" not in one
         for one in dead_letter_cause(fault, Message("t", b"k", b"v", {}), "els", 5, moment)
     )
+
+
+def test_a_message_is_judged_by_those_before_it_alone() -> None:
+    """Half of the last four are bad at each place; what comes later is judged in its turn."""
+    DeadLetterBreaker(window_messages=4).check([True, False, False, True, True], Rejected("x"))
+
+    with pytest.raises(TooManyDeadLetters, match="3 of its last 4 messages"):
+        DeadLetterBreaker(window_messages=4).check([True, False, True, True], Rejected("x"))
