@@ -6,8 +6,15 @@ from datetime import timedelta
 import pytest
 
 from huleedu.core.enums import RefusalReason
-from huleedu.els.decide import cancel, extend, proceed, take
-from huleedu.els.model import BatchView, Content, ReadinessDecision, Refusal, Text
+from huleedu.els.decide import cancel, extend, proceed, register, take
+from huleedu.els.model import (
+    BatchView,
+    Content,
+    ReadinessDecision,
+    Refusal,
+    Registration,
+    Text,
+)
 from tests.support.builders import AT
 
 LATER = AT + timedelta(hours=1)
@@ -94,3 +101,14 @@ def test_a_text_that_is_not_taken_is_refused_for_what_closed_the_batch(
 
     assert decision.refused == [Refusal("b", essay_id, "s", reason)]
     assert decision.view == view
+
+
+def test_early_texts_of_strangers_are_refused_at_the_registration() -> None:
+    """Each with the text that was kept until then."""
+    early = BatchView(batch_id="b", slots={"e": "s", "stranger": "t"})
+
+    decision = register(early, Registration("b", ["e", "f"]))
+
+    assert decision.refused == [Refusal("b", "stranger", "t", RefusalReason.NOT_REGISTERED)]
+    assert list(decision.dropped) == ["stranger"]
+    assert decision.view.slots == {"e": "s"}
