@@ -193,3 +193,13 @@ def test_a_timeout_is_of_this_deadline_if_it_is_within_patience(
     )
 
     assert (stall_of(standing, PATIENCE, AT + timedelta(days=1)) is not None) is stalls
+
+
+def test_a_command_is_dated() -> None:
+    """The pipeline was asked for, and started, when the batch was ready."""
+    batch = after(READY)
+
+    detail = batch.pipelines.spellcheck
+    assert detail is not None
+    assert (detail.started_at, batch.pipelines.last_updated) == (NOW, NOW)
+    assert detail.progress_percentage == 0.0
