@@ -20,6 +20,7 @@ CATCHES_EVERYTHING = {
     "huleedu/transport/kafka/stored_group.py",
     # What steps through coroutines itself hands on whatever they throw, or tells it with its seed.
     "tests/endurance/mortal.py",
+    "tests/simulation/deliveries.py",
     "tests/simulation/loop.py",
     "tests/simulation/platform.py",
     "tests/simulation/process.py",
