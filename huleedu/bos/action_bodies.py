@@ -1,18 +1,18 @@
 """The bodies of a teacher's actions, and everything that can be wrong with one."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from huleedu.bos.actions import Action, Cancel, Extend, Proceed, Retry
 from huleedu.bos.faults import MISSING, Fault, kind, missing, text_faults
-from huleedu.core.messages import Moment
+from huleedu.core.messages import READINESS_TIMEOUT_MAX, Moment
 from huleedu.core.messages.references import in_utc
 
-EXTENSION_MAX = timedelta(days=90)
-"""How far ahead a deadline may lie: the longest readiness timeout of the contract."""
+EXTENSION_MAX = READINESS_TIMEOUT_MAX
+"""How far ahead a deadline may lie: no further than a registration may ask to wait."""
 REASON_CHARACTERS_MAX = 1_000
 """Our own bound: the contract names none, and every essay that is stopped shows this text."""
 CANCELLED_BY_CHARACTERS_MAX = 200

@@ -9,14 +9,13 @@ import msgspec
 from huleedu.bos.faults import MISSING, Fault, kind, missing, text_faults
 from huleedu.bos.languages import unknown_course
 from huleedu.core.enums import Language
+from huleedu.core.messages import READINESS_TIMEOUT_MAX, READINESS_TIMEOUT_MIN
 from huleedu.core.settings import Limits
 
 FAULTS_MAX = 100
 """Faults listed in one answer; a last entry says how many more there are."""
 CLASS_DESIGNATION_CHARACTERS_MAX = 1_000
 """Our own bound: the contract names none, and a list of batches shows this text."""
-READINESS_TIMEOUT_SECONDS_MIN = 1.0
-READINESS_TIMEOUT_SECONDS_MAX = 90 * 86_400.0
 
 _ESSAY_ID = re.compile(r"[A-Za-z0-9._:\- ]{1,128}")
 _ESSAY_ID_RULE = "1-128 characters out of A-Z a-z 0-9 . _ : - and space are meant"
@@ -125,8 +124,10 @@ def _timeout_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
         return
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         yield Fault(loc, f"a number of seconds is meant, not {kind(seconds)}", "float_type")
-    elif not READINESS_TIMEOUT_SECONDS_MIN <= seconds <= READINESS_TIMEOUT_SECONDS_MAX:
-        allowed = f"1 s to 90 days ({READINESS_TIMEOUT_SECONDS_MAX:,.0f} s) are allowed"
+        return
+    at_least, at_most = READINESS_TIMEOUT_MIN.total_seconds(), READINESS_TIMEOUT_MAX.total_seconds()
+    if not at_least <= seconds <= at_most:
+        allowed = f"1 s to 90 days ({at_most:,.0f} s) are allowed"
         yield Fault(loc, f"out of range; {allowed}", "out_of_range")
 
 

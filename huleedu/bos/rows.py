@@ -1,14 +1,13 @@
 """A batch as a row of its table, and back."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from huleedu.bos.model import Batch, Cancellation
-from huleedu.core.clock import from_text, to_text
+from huleedu.core.clock import from_text, moment_of, text_of, to_text
 from huleedu.core.enums import BatchStatus, Language
 from huleedu.core.pipeline_state import ProcessingPipelineState
 
@@ -101,13 +100,3 @@ def pipeline_moments(pipelines: ProcessingPipelineState) -> tuple[str | None, st
     """Return when the spell-check was commanded, and when anything last changed."""
     detail = pipelines.spellcheck
     return text_of(None if detail is None else detail.started_at), to_text(pipelines.last_updated)
-
-
-def moment_of(text: str | None) -> datetime | None:
-    """Return the moment of a column that may be NULL."""
-    return None if text is None else from_text(text)
-
-
-def text_of(moment: datetime | None) -> str | None:
-    """Return a moment as the value of a column that may be NULL."""
-    return None if moment is None else to_text(moment)

@@ -10,8 +10,8 @@ import msgspec
 from huleedu.bos.api_models import BatchRegistrationRequestV1
 from huleedu.bos.model import Batch, ResultsCounted
 from huleedu.bos.repository import BatchContext, FirstResult
-from huleedu.bos.rows import BATCH_COLUMNS, batch_of, changing, moment_of
-from huleedu.core.clock import from_text, to_text
+from huleedu.bos.rows import BATCH_COLUMNS, batch_of, changing
+from huleedu.core.clock import from_text, moment_of, to_text
 
 _encode = msgspec.json.Encoder().encode
 _essay_ids = msgspec.json.Decoder(list[str])

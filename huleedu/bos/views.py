@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from huleedu.bos.rows import moment_of
 from huleedu.bos.stalls import OPEN, Stall, Standing, Timing, stall_of
-from huleedu.core.clock import from_text, to_text
+from huleedu.core.clock import from_text, moment_of, to_text
 from huleedu.core.enums import BatchStatus
 from huleedu.core.messages import EssayProcessingInputRefV1
 from huleedu.core.pipeline_state import ProcessingPipelineState

@@ -55,3 +55,13 @@ def from_text(text: str) -> datetime:
     if moment.tzinfo is None or to_text(moment) != text:
         raise ValueError(f"{text!r} is not of the form 2026-01-12T08:00:00.000000Z")
     return moment
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """Return the moment of a column that may be NULL.  Raises as :func:`from_text`."""
+    return None if text is None else from_text(text)
+
+
+def text_of(moment: datetime | None) -> str | None:
+    """Return a moment as the value of a column that may be NULL.  Raises as :func:`to_text`."""
+    return None if moment is None else to_text(moment)

@@ -99,6 +99,11 @@ def create_service_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+def is_logged(name: str, level: int) -> bool:
+    """Tell whether anybody reads lines of this level of one module."""
+    return logging.getLogger(_OURS + name).isEnabledFor(level)
+
+
 def log_event_processing(
     logger: structlog.stdlib.BoundLogger,
     outcome: str,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from huleedu.core.clock import from_text, to_text
+from huleedu.core.clock import from_text, moment_of, to_text
 from huleedu.core.enums import EssayStatus
 from huleedu.core.essay_state import StateTransitionValidator
 from huleedu.core.messages import EssayProcessingInputRefV1
@@ -44,7 +44,7 @@ def next_deadline(connection: sqlite3.Connection) -> datetime | None:
         "SELECT min(deadline_at) FROM batch"
         " WHERE deadline_at IS NOT NULL AND registered_at IS NOT NULL"
     ).fetchone()
-    return None if text is None else from_text(text)
+    return moment_of(text)
 
 
 def overdue_phases(
@@ -75,7 +75,7 @@ def overdue_phases(
 def listened_until(connection: sqlite3.Connection) -> datetime | None:
     """Return when a process that hears results last said so; None: none did yet."""
     row = connection.execute("SELECT until FROM listening").fetchone()
-    return None if row is None else from_text(row[0])
+    return moment_of(None if row is None else row[0])
 
 
 def is_in_phase(connection: sqlite3.Connection) -> bool:

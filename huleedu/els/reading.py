@@ -7,6 +7,8 @@ from huleedu.core.enums import ContentType, EssayStatus
 from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Header
 from huleedu.core.messages import (
+    READINESS_TIMEOUT_MAX,
+    READINESS_TIMEOUT_MIN,
     BatchCancelled,
     BatchEssaysRegistered,
     BatchReadinessExtended,
@@ -18,10 +20,6 @@ from huleedu.els.model import Content, Registration, Text
 from huleedu.els.phases import Command, Result
 from huleedu.els.wishes import Cancellation, Extension, Wish
 from huleedu.transport.consumer import Heard
-
-READINESS_TIMEOUT_MIN = timedelta(seconds=1)
-READINESS_TIMEOUT_MAX = timedelta(days=90)
-"""The contract's bounds on how long a batch may be asked to wait."""
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,15})?", re.ASCII)
 

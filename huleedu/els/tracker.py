@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from huleedu.core.clock import to_text
+from huleedu.core.clock import text_of, to_text
 from huleedu.core.enums import EssayStatus
 from huleedu.core.messages import EssayProcessingInputRefV1
 from huleedu.els.decide import register, take
@@ -34,7 +34,7 @@ class BatchEssayTracker:
         ]
         # Mostly one for all of them, each of which costs more than the rest of its row.
         deadlines = {
-            moment: None if moment is None else to_text(moment)
+            moment: text_of(moment)
             for moment in {registration.deadline for registration in first.values()}
         }
         self._connection.executemany(

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from huleedu.core.clock import from_text, to_text
+from huleedu.core.clock import moment_of, to_text
 from huleedu.core.enums import EssayStatus
 from huleedu.core.essay_state import StateTransitionValidator
 from huleedu.els.decide import cancel, extend, proceed
@@ -131,11 +131,7 @@ class Wishes:
                 proceeding=told is not None,
                 cancelled=cancelled is not None,
                 concluded=over is not None,
-                deadline=_moment(deadline),
-                timed_out=_moment(out),
+                deadline=moment_of(deadline),
+                timed_out=moment_of(out),
             )
         return views
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else from_text(text)

@@ -11,7 +11,7 @@ import msgspec
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.envelope import EventEnvelope, decode
 from huleedu.core.errors import MalformedMessage
-from huleedu.core.logging import create_service_logger, log_event_processing
+from huleedu.core.logging import create_service_logger, is_logged, log_event_processing
 from huleedu.core.message import Header, Message
 from huleedu.core.messages import EventData
 from huleedu.core.metrics import DEAD_LETTERS
@@ -91,7 +91,7 @@ class StoreConsumer:
         self._apply = apply
         self._platform = platform
         self._logger = create_service_logger(module)
-        self._logger_name = f"huleedu.{module}"
+        self._module = module
 
     async def handle(self, delivery: Delivery) -> None:
         """Absorb the delivery.  Raises what the module's ``apply`` raises, then nothing is kept.
@@ -141,7 +141,7 @@ class StoreConsumer:
 
     def _log_handled(self, heard: Iterable[Heard], group: str) -> None:
         # Asked once: a line that nobody reads costs more than the rest of handling a text.
-        essays_too = logging.getLogger(self._logger_name).isEnabledFor(logging.DEBUG)
+        essays_too = is_logged(self._module, logging.DEBUG)
         for one in heard:
             if one.event in _ABOUT_ESSAYS and not essays_too:
                 continue

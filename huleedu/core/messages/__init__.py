@@ -1,6 +1,8 @@
 """The published language: every message, one file per speaker."""
 
 from huleedu.core.messages.batch import (
+    READINESS_TIMEOUT_MAX,
+    READINESS_TIMEOUT_MIN,
     BatchCancelled,
     BatchEssaysRegistered,
     BatchProceedRequested,
@@ -46,6 +48,8 @@ EventData = (
 )
 
 __all__ = [
+    "READINESS_TIMEOUT_MAX",
+    "READINESS_TIMEOUT_MIN",
     "SPELLCHECK_PHASE",
     "BatchCancelled",
     "BatchEssaysReady",

@@ -1,5 +1,6 @@
 """What the Batch Orchestrator says."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import msgspec
@@ -14,6 +15,10 @@ from huleedu.core.messages.references import (
     SystemProcessingMetadata,
     TimedPart,
 )
+
+READINESS_TIMEOUT_MIN = timedelta(seconds=1)
+READINESS_TIMEOUT_MAX = timedelta(days=90)
+"""The contract's bounds on how long a batch may be asked to wait for its essays."""
 
 
 class BatchEssaysRegistered(Part, frozen=True, kw_only=True):
