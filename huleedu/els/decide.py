@@ -127,11 +127,13 @@ def proceed(view: BatchView) -> ReadinessDecision:
 
 
 def cancel(view: BatchView) -> ReadinessDecision:
-    """Stop the batch, unless all is over: its phase, or readiness without a single text."""
+    """Stop the batch for good, also where all that was commanded so far is over.
+
+    BOS, which says so, knows of more: of a retry whose command may come later than its cancellation
+    does.  For BOS it was not over, and is now.
+    """
     if view.cancelled:
         return ReadinessDecision(view=view, skipped="the batch is cancelled already")
-    if view.concluded or (view.closed and view.filled == 0):
-        return ReadinessDecision(view=view, skipped="the batch is over already")
     return ReadinessDecision(view=replace(view, cancelled=True))
 
 

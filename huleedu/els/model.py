@@ -54,8 +54,6 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     proceeding: bool = False
     """It was told to go on with what is there before it was registered."""
     cancelled: bool = False
-    concluded: bool = False
-    """Its phase is over, for the attempt at hand."""
     deadline: datetime | None = None
     """When it is told that essays are missing; None: not any more."""
     timed_out: datetime | None = None

@@ -116,21 +116,17 @@ class Wishes:
         """Return what wishes look at: a registered batch is one of which the ids are not asked."""
         views = {batch_id: BatchView(batch_id=batch_id) for batch_id in batch_ids}
         for row in self._connection.execute(
-            "SELECT batch_id, registered_at, filled, ready_at, closed_at, proceed_at, cancelled_at,"
-            " concluded_at, deadline_at, timed_out FROM batch"
-            " WHERE batch_id IN (SELECT value FROM json_each(?))",
+            "SELECT batch_id, registered_at, ready_at, proceed_at, cancelled_at, deadline_at,"
+            " timed_out FROM batch WHERE batch_id IN (SELECT value FROM json_each(?))",
             (json_list(batch_ids),),
         ):
-            batch_id, registered, filled, ready, closed, told, cancelled, over, deadline, out = row
+            batch_id, registered, ready, told, cancelled, deadline, out = row
             views[batch_id] = BatchView(
                 batch_id=batch_id,
                 registered=None if registered is None else frozenset(),
-                filled=filled,
                 ready=ready is not None,
-                closed=closed is not None,
                 proceeding=told is not None,
                 cancelled=cancelled is not None,
-                concluded=over is not None,
                 deadline=moment_of(deadline),
                 timed_out=moment_of(out),
             )

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from msgspec.structs import replace
-
 from huleedu.core.clock import to_text
 from huleedu.core.enums import EssayStatus, ProcessingEvent
 from huleedu.core.essay_state import StateTransitionValidator
@@ -130,7 +128,6 @@ class Lives:
                 requested.append(("requested", batch, essay_id, attempt))
         life.attempt, life.over = attempt, False
         life.dispatched = life.progressed = now
-        life.view = _over(life.view, over=False)
         return [*requested, *self._conclude(life)]
 
     def result(
@@ -176,14 +173,9 @@ class Lives:
         if life.waiting or life.over or life.view.cancelled:
             return []
         life.over = True
-        life.view = _over(life.view, over=True)
         good: Sequence[str] = [
             e for e in ESSAYS[life.batch_id]
             if life.status(e) is EssayStatus.SPELLCHECKED_SUCCESS
         ]  # fmt: skip
         bad = [e for e in ESSAYS[life.batch_id] if e not in good]
         return [("outcome", life.batch_id, life.attempt, tuple(good), tuple(bad))]
-
-
-def _over(view: BatchView, *, over: bool) -> BatchView:
-    return replace(view, concluded=over)

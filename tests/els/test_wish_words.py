@@ -24,9 +24,6 @@ EMPTY = BatchView(batch_id="b", registered=frozenset({"e"}), ready=True, closed=
 CLOSED = BatchView(
     batch_id="b", registered=frozenset({"e", "f"}), filled=1, ready=True, closed=True
 )
-CONCLUDED = BatchView(
-    batch_id="b", registered=frozenset({"e"}), filled=1, ready=True, concluded=True
-)
 CANCELLED = BatchView(batch_id="b", registered=frozenset({"e"}), cancelled=True)
 TIMED_OUT = BatchView(batch_id="b", registered=frozenset({"e"}), timed_out=AT)
 EARLY = BatchView(batch_id="b", proceeding=True)
@@ -56,8 +53,7 @@ def until(moments: int) -> Callable[[BatchView], ReadinessDecision]:
         (WAITING, cancel, ""),
         (READY, cancel, ""),
         (CLOSED, cancel, ""),
-        (EMPTY, cancel, "the batch is over already"),
-        (CONCLUDED, cancel, "the batch is over already"),
+        (EMPTY, cancel, ""),
         (CANCELLED, cancel, "the batch is cancelled already"),
     ],
 )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from huleedu.core.clock import to_text
-from huleedu.core.enums import EssayStatus, PipelineExecutionStatus, ProcessingEvent, RefusalReason
+from huleedu.core.enums import PipelineExecutionStatus, ProcessingEvent, RefusalReason
 from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Message
 from huleedu.core.messages import BatchEssaysReady, ELSBatchPhaseOutcomeV1, EssayContentRefused
@@ -229,19 +229,34 @@ def test_cancelled_before_its_registration_a_batch_is_never_ready(
     assert essay_timeline(store, "e2", "b")["last_updated"] == to_text(AT + HOUR)
 
 
-def test_what_is_over_is_not_cancelled(store: sqlite3.Connection) -> None:
-    """Its outcome was said; one failed essay may still be checked again."""
-    els_hears(store, registered("b", ["e1"]), content_ready("b", "e1", "t1"))
-    els_hears(store, spellcheck_command("b", {"e1": "t1"}))
-    els_hears(store, spellcheck_result("b", "e1", success=False))
+def test_a_cancellation_that_overtakes_the_retry_before_it_stops_the_batch(
+    store: sqlite3.Connection,
+) -> None:
+    """The retry is not begun; that the attempt before it was over is no reason to skip it."""
+    texts = {"e1": "t1", "e2": "t2"}
+    els_hears(
+        store, registered("b", [*texts]), *(content_ready("b", e, t) for e, t in texts.items())
+    )
+    els_hears(store, spellcheck_command("b", texts))
+    els_hears(store, spellcheck_result("b", "e1"), spellcheck_result("b", "e2", success=False))
+
+    said = els_hears(store, cancelled("b", "wrong class"))
+    again = els_hears(store, spellcheck_command("b", {"e2": "t2"}, attempt=2))
+
+    assert [*said, *again] == []
+    assert breakdown(store) == {"spellchecked_success": 1, "essay_critical_failure": 1}
+    assert essay_status(store, "e2", "b")["failure"] == "wrong class"
+
+
+def test_a_batch_that_went_on_without_any_text_is_cancelled_too(store: sqlite3.Connection) -> None:
+    """Its essays have failed before that, and stay as they are."""
+    els_hears(store, registered("b", ESSAYS), proceed("b"))
 
     els_hears(store, cancelled("b"))
 
-    assert breakdown(store) == {"spellcheck_failed": 1}
-    els_hears(store, spellcheck_command("b", {"e1": "t1"}, attempt=2))
-    assert breakdown(store) == {EssayStatus.AWAITING_SPELLCHECK.value: 1}
-    els_hears(store, cancelled("b"))
-    assert breakdown(store) == {"essay_critical_failure": 1}
+    assert breakdown(store) == {"content_ingestion_failed": 3}
+    said = els_hears(store, content_ready("b", "e1", "late"))
+    assert refusals(said) == [("e1", RefusalReason.BATCH_CANCELLED)]
 
 
 # Deadlines of readiness
