@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from huleedu.core.enums import BatchStatus, EssayStatus, ProcessingEvent
+from huleedu.core.essay_state import TERMINAL
 from huleedu.core.ids import derived_event_id
 from huleedu.core.messages import BatchEssaysReady, BatchReadinessTimeout, ELSBatchPhaseOutcomeV1
 from huleedu.core.topics import DEAD_LETTER_SUFFIX
@@ -119,6 +120,25 @@ def every_batch_ends(world: "World") -> None:
         attempts = 1 + granted.count(Wish.RETRY) if texts else 0
         if outcomes[batch_id] != attempts:
             raise Violation(f"{batch_id}: {outcomes[batch_id]} outcomes of {attempts} attempts")
+
+
+@judged
+def what_is_cancelled_stands_still(world: "World") -> None:
+    """ELS knows of every cancellation that was accepted, and none of its essays is on its way."""
+    for teacher in world.teachers:
+        if Wish.CANCEL not in teacher.answers.granted:
+            continue
+        batch_id = teacher.answers.batch_id
+        rows = world.reader("els").execute(
+            "SELECT cancelled_at, essay_id, status FROM batch LEFT JOIN essay USING (batch_id)"
+            " WHERE batch_id = ?",
+            (batch_id,),
+        )
+        going_on = [
+            row for row in rows if row[0] is None or (row[2] is not None and row[2] not in TERMINAL)
+        ]
+        if going_on:
+            raise Violation(f"{batch_id} was cancelled, and ELS has {going_on}")
 
 
 @judged

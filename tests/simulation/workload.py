@@ -43,6 +43,8 @@ INCOMPLETE = 0.2
 """Part of the batches that lack an essay for ever."""
 WISH_SECONDS_MAX = 2.0
 RETRIES_MAX = 8
+REGRETTED = 0.25
+"""Part of the retries after which the teacher cancels the batch at once."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class PlannedWish:
     wish: Wish
     seconds: float = 0.0
     """Of an extension: how long from then on."""
+    is_regretted: bool = False
+    """Of a retry: the batch is cancelled as soon as it is accepted."""
 
 
 @dataclass(frozen=True)
@@ -173,11 +177,13 @@ def _plan(number: int, random: Random) -> Plan:
 
 def _wishes(is_incomplete: bool, random: Random) -> tuple[PlannedWish, ...]:
     odds = WISHES_OF_INCOMPLETE if is_incomplete else WISHES
-    return tuple(
-        PlannedWish(random.random() * WISH_SECONDS_MAX, wish, 1.0 + 2 * random.random())
-        for wish, part in odds.items()
-        if random.random() < part
-    )
+    return tuple(_planned(wish, random) for wish, part in odds.items() if random.random() < part)
+
+
+def _planned(wish: Wish, random: Random) -> PlannedWish:
+    after_seconds, chance = random.random() * WISH_SECONDS_MAX, random.random()
+    is_regretted = wish is Wish.RETRY and chance < REGRETTED
+    return PlannedWish(after_seconds, wish, 1.0 + 2 * chance, is_regretted)
 
 
 def _file(essay_id: str, batch: int, random: Random) -> PlannedFile:
@@ -257,20 +263,25 @@ class Teacher:
 
     async def _act(self, planned: PlannedWish) -> None:
         await anyio.sleep(planned.after_seconds)
-        batch_id, wish = self.answers.batch_id, planned.wish
-        assert batch_id is not None
-        for attempt in range(RETRIES_MAX if wish is Wish.RETRY else 1):
-            action = self._action(planned)
-            keyed = keyed_request(f"{wish.value}/{batch_id}", f"{wish.value}-{attempt}", {})
-            try:
-                await self._until_answered("bos", partial(_wished, batch_id, action, keyed))
-            except ActionRefused as refused:
-                self._tell(f"{wish.value} of {batch_id[:8]} is refused: {refused}")
-            else:
-                self._tell(f"{wish.value} of {batch_id[:8]} is accepted")
-                self.answers.granted.append(wish)
+        for attempt in range(RETRIES_MAX if planned.wish is Wish.RETRY else 1):
+            if await self._is_granted(planned.wish, self._action(planned), str(attempt)):
+                if planned.is_regretted:
+                    await self._is_granted(Wish.CANCEL, Cancel(reason="regretted"), "regret")
                 return
             await anyio.sleep(ASK_AGAIN_SECONDS)
+
+    async def _is_granted(self, wish: Wish, action: Action, which: str) -> bool:
+        batch_id = self.answers.batch_id
+        assert batch_id is not None
+        keyed = keyed_request(f"{wish.value}/{batch_id}", f"{wish.value}-{which}", {})
+        try:
+            await self._until_answered("bos", partial(_wished, batch_id, action, keyed))
+        except ActionRefused as refused:
+            self._tell(f"{wish.value} of {batch_id[:8]} is refused: {refused}")
+            return False
+        self._tell(f"{wish.value} of {batch_id[:8]} is accepted")
+        self.answers.granted.append(wish)
+        return True
 
     def _action(self, planned: PlannedWish) -> Action:
         match planned.wish:
