@@ -69,7 +69,12 @@ class Ground:
             own: ModuleSettings | None = getattr(self.settings, name, None)
             path = own.database_path if own is not None else None
             path = path or self.settings.data_dir / f"{name}.db"
-            store = Database(path, migrations, self.platform.hops)
+            store = Database(
+                path,
+                migrations,
+                self.platform.hops,
+                cache_mebibytes=self.settings.store_cache_mebibytes,
+            )
             await store.open()
             self._stack.push_async_callback(store.close)
             self.stores[name] = store

@@ -158,6 +158,8 @@ class Settings(Section, frozen=True, kw_only=True):
     """What roles show one another; empty: made at the first start, in the data directory."""
     stop_seconds: Seconds = 8.0
     """How long work in hand may take after SIGTERM."""
+    store_cache_mebibytes: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 64
+    """How much of its file the writer of each store keeps in memory; readers keep 2 MiB each."""
     courses_file: Path | None = None
     """course → language; None: the table that comes with the program."""
     limits: Limits = Limits()

@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 5.0  # how long another process may hold the file's lock
 READERS_MAX = 4
+CACHE_MEBIBYTES = 64
+"""Pages that the writer may keep in memory; 64 MiB as measured for the readiness workload."""
+READER_CACHE_MEBIBYTES = 2
+"""The same for each reader.  A store keeps at most 64 + 4 × 2 MiB, and takes hours to get there."""
 GROUP_COMMIT_MAX = 256  # requests that share one commit
 _LOCKED_PAUSE_SECONDS = 0.01
 JOURNAL_BYTES_MAX = 48 * 2**20
@@ -31,7 +35,6 @@ _WRITER_PRAGMAS = (
     "PRAGMA synchronous=FULL",  # what is said is on disk
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-65536",  # 64 MiB, as measured for the readiness workload
     f"PRAGMA journal_size_limit={JOURNAL_BYTES_MAX}",
     # 32 MiB; at SQLite's 4 MiB every second fetch of the readiness workload moved its pages into
     # the file, the same ones again and again, and a quarter more was written in all.
@@ -82,11 +85,13 @@ class Database:
         migrations: Sequence[Migrations],
         hops: Hops,
         busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
+        cache_mebibytes: int = CACHE_MEBIBYTES,
     ) -> None:
         self.path = path
         self._migrations = migrations
         self._hops = hops
         self._busy_timeout_seconds = busy_timeout_seconds
+        self._cache_mebibytes = cache_mebibytes
         self._waiting: deque[_Write[Any]] = deque()
         self._writing = anyio.Lock()
         # Held in the thread: a task may be torn away from its hop, its thread goes on.
@@ -276,7 +281,7 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = self._connect("rwc")
             self._switch_to_wal(connection)
-            for pragma in _WRITER_PRAGMAS:
+            for pragma in (*_WRITER_PRAGMAS, _cache_of(self._cache_mebibytes)):
                 connection.execute(pragma)
             migrate(connection, str(self.path), self._migrations)
         except (OSError, sqlite3.Error) as error:
@@ -313,7 +318,12 @@ class Database:
         with suppress(IndexError):  # none is idle
             return self._readers.pop()
         connection = self._connect("rw")
-        connection.execute("PRAGMA query_only=ON")
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute(_cache_of(READER_CACHE_MEBIBYTES))  # reads the schema, and may fail
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -343,6 +353,10 @@ def _may_heal(error: BaseException) -> bool:
     """Tell the world's faults (full, locked, read-only) from a fault in our own SQL."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF not in _OUR_FAULTS
+
+
+def _cache_of(mebibytes: int) -> str:
+    return f"PRAGMA cache_size=-{1_024 * mebibytes}"  # below 0: in KiB, not in pages
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

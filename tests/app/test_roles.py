@@ -19,6 +19,7 @@ from huleedu.store.directory import locked
 from huleedu.web.application import Application
 from tests.app.fake_transport import FakeTransport
 from tests.support.eventually import eventually
+from tests.support.stores import cache_kibibytes
 
 pytestmark = pytest.mark.anyio
 BOS = "batch-orchestrator-service-group-v1.0"
@@ -130,6 +131,16 @@ async def test_several_processes_of_one_module_share_its_store(tmp_path: Path) -
         assert (await answer(asked.operations, "/readyz")).status_code == 200
         assert asked.stores["els"].path == tmp_path / "kept" / "e"
         assert not (tmp_path / "els.db").exists()
+
+
+async def test_every_store_keeps_as_much_in_memory_as_its_setting_says(tmp_path: Path) -> None:
+    """What a store may cache is one setting for all of them."""
+    settings = Settings(data_dir=tmp_path, store_cache_mebibytes=3)
+    parts = ["bos", "els-worker", "files", "content", "results"]
+    async with running_roles(settings, parts, connect=FakeTransport().connect) as running:
+        kept = {name: await store.write(cache_kibibytes) for name, store in running.stores.items()}
+
+    assert kept == dict.fromkeys(("bos", "els", "files", "content", "results"), 3 * 1_024)
 
 
 async def test_a_whole_program_and_roles_keep_apart(tmp_path: Path) -> None:

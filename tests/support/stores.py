@@ -33,6 +33,11 @@ def read_notes(connection: sqlite3.Connection) -> list[str]:
     return [text for (text,) in connection.execute("SELECT text FROM note ORDER BY rowid")]
 
 
+def cache_kibibytes(connection: sqlite3.Connection) -> int:
+    """Return how many KiB of pages the connection keeps; SQLite counts them below 0."""
+    return -int(connection.execute("PRAGMA cache_size").fetchone()[0])
+
+
 @asynccontextmanager
 async def note_store(
     path: Path,
