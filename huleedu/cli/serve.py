@@ -50,7 +50,9 @@ def serve(
     ctx: typer.Context,
     role: Annotated[
         list[str] | None,
-        typer.Option(help=f"Run this role; may be repeated. There are: {', '.join(ROLES)}."),
+        typer.Option(
+            help=f"Run this role, or several: a,b. May be repeated. There are: {', '.join(ROLES)}."
+        ),
     ] = None,
     host: HostOption = None,
     port: PortOption = None,
@@ -144,10 +146,16 @@ async def _roles(settings: Settings, names: Sequence[str], stop: anyio.Event) ->
     await serve_roles(settings, names, stop, _tell_progress)
 
 
-def _known(names: Sequence[str]) -> Sequence[str]:
-    for name in names:
-        if name not in ROLES:
-            raise WrongUse(f"there is no role {name!r}. There are: {', '.join(ROLES)}.")
+def _known(options: Sequence[str]) -> Sequence[str]:
+    """Return each role once; an option names one of them, or several with commas between."""
+    names = [name.strip() for option in options for name in option.split(",")]
+    unknown = [name for name in dict.fromkeys(names) if name not in ROLES]
+    if unknown:
+        told = " or ".join(repr(name) for name in unknown)
+        raise WrongUse(
+            f"there is no role {told}. There are: {', '.join(ROLES)}; "
+            "everything in one process is `huleedu serve all-in-one`."
+        )
     return list(dict.fromkeys(names))
 
 

@@ -21,6 +21,13 @@ from tests.crash.process import HuleeduProcess
     ("arguments", "said"),
     [
         (("--role", "bos", "--role", "nonsense"), "bos-worker, els-api"),
+        (
+            ("--role", "bos,nonsense", "--role", "mad"),
+            "no role 'nonsense' or 'mad'. There are",
+        ),
+        (("--role", "bos,"), "there is no role ''. There are: bos"),
+        (("--role", "all-in-one"), "topics; everything in one process is `huleedu serve all-in"),
+        (("--role", "bos, content", "--port", "80"), "bos and content each"),
         ((), "serve all-in-one"),
         (("--role", "bos", "all-in-one"), "--role goes without it"),
         (("--port", "0", "all-in-one"), "options go behind the command"),
@@ -33,6 +40,23 @@ def test_what_cannot_be_served_is_told(arguments: tuple[str, ...], said: str) ->
 
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--role", "bos,els-api,content"),
+        ("--role", "bos, els-api ,content"),
+        ("--role", "bos,els-api", "--role", "content,bos"),
+        ("--role", "bos", "--role", "els-api", "--role", "content"),
+    ],
+)
+def test_several_roles_are_named_in_one_option_or_in_many(arguments: tuple[str, ...]) -> None:
+    """Each is run once, in whatever way and however often it is named."""
+    ran = run("serve", *arguments, "--port", "80")
+
+    assert ran.code == 2
+    assert "--port is for one module, and bos and content and els each" in ran.err
 
 
 @pytest.mark.parametrize(
