@@ -125,11 +125,10 @@ class Deadlines:
             (self._at,),
         )
 
-    def pass_readiness(self, count: int) -> tuple[int, Sequence[ReadinessTimeout]]:
+    def pass_readiness(self, count: int) -> Sequence[ReadinessTimeout]:
         """Let up to ``count`` readiness deadlines pass that are due.
 
-        Returns how many were due, and those of batches that wait for essays: the others passed
-        without a word.
+        Returns those of batches that wait for essays: the others pass without a word.
         """
         due = self._connection.execute(
             "SELECT batch_id, deadline_at, coalesce(deadline_from, registered_at),"
@@ -143,16 +142,16 @@ class Deadlines:
             " timed_out = CASE WHEN ? THEN deadline_at ELSE timed_out END WHERE batch_id = ?",
             [(waits, batch_id) for batch_id, _, _, waits in due],
         )
-        return len(due), [
+        return [
             self._timeout(batch_id, deadline, since)
             for batch_id, deadline, since, waits in due
             if waits
         ]
 
-    def pass_phases(self, limit: timedelta, count: int) -> tuple[int, Sequence[Conclusion]]:
+    def pass_phases(self, limit: timedelta, count: int) -> Sequence[Conclusion]:
         """Fail what is left of up to ``count`` phases that are overdue.
 
-        Returns how many were, and their outcomes; that of a cancelled batch is not said.
+        Returns their outcomes; a cancelled batch has none.
         """
         batch_ids = overdue_phases(self._connection, self._now, limit, count)
         target = EssayStatus.SPELLCHECK_FAILED
@@ -175,7 +174,7 @@ class Deadlines:
             " WHERE batch_id IN (SELECT value FROM json_each(?))",
             (self._at, json_list(batch_ids)),
         )
-        return len(batch_ids), Phases(self._connection, self._now).conclude(batch_ids)
+        return Phases(self._connection, self._now).conclude(batch_ids)
 
     def _timeout(self, batch_id: str, deadline: str, since: str) -> ReadinessTimeout:
         texts: list[EssayProcessingInputRefV1] = []

@@ -119,12 +119,12 @@ class Timekeeper:
         self, connection: sqlite3.Connection, now: datetime, is_hearing: bool
     ) -> tuple[Sequence[str], Sequence[str]]:
         deadlines = Deadlines(connection, now)
-        _, timeouts = deadlines.pass_readiness(SLICE_BATCHES)
+        timeouts = deadlines.pass_readiness(SLICE_BATCHES)
         concluded: Sequence[Conclusion] = ()
         if is_hearing:
             if _is_to_be_told(connection, now):
                 deadlines.listen()
-            _, concluded = deadlines.pass_phases(self._phase_timeout, SLICE_BATCHES)
+            concluded = deadlines.pass_phases(self._phase_timeout, SLICE_BATCHES)
         late, given_up = [one.batch_id for one in timeouts], [one.batch_id for one in concluded]
         correlation = correlation_ids(connection, [*late, *given_up])
         said: list[Message] = [

@@ -19,7 +19,7 @@ from huleedu.core.messages import (
     EssayLifecycleSpellcheckRequestV1,
 )
 from huleedu.els import speech
-from huleedu.els.deadlines import Deadlines
+from huleedu.els.deadlines import Deadlines, next_deadline, overdue_phases
 from huleedu.els.handlers import EssayLifecycle
 from huleedu.els.views import batch_status, essay_status
 from tests.els.lives import ESSAYS, PHASE, READINESS, STRANGER, Lives, Said
@@ -113,14 +113,12 @@ class Store:
         """Let pass what is due, one batch at a time."""
         said: list[Said] = []
         deadlines = Deadlines(self._connection, now)
-        while passed := deadlines.pass_readiness(1):
-            if not passed[0]:
-                break
-            said += [fact(speech.batch_readiness_timeout(t, None, now)) for t in passed[1]]
-        while passed_phases := deadlines.pass_phases(PHASE, 1):
-            if not passed_phases[0]:
-                break
-            said += [fact(speech.phase_concluded(c, None, now)) for c in passed_phases[1]]
+        while (due := next_deadline(self._connection)) is not None and due <= now:
+            late = deadlines.pass_readiness(1)
+            said += [fact(speech.batch_readiness_timeout(one, None, now)) for one in late]
+        while overdue_phases(self._connection, now, PHASE, 1):
+            over = deadlines.pass_phases(PHASE, 1)
+            said += [fact(speech.phase_concluded(one, None, now)) for one in over]
         return said
 
     def statuses(self, batch: str) -> dict[str, EssayStatus]:

@@ -78,10 +78,10 @@ def test_the_batches_of_an_older_store_get_their_deadlines() -> None:
         assert Deadlines(store, start).adopt(timedelta(days=1)) == 1
         assert Deadlines(store, start).adopt(timedelta(days=1)) == 0
 
-        late = Deadlines(store, start).pass_readiness(10)[1]
+        late = Deadlines(store, start).pass_readiness(10)
         early = Deadlines(store, start + QUARTER - timedelta(seconds=1)).pass_phases(QUARTER, 10)
         over = Deadlines(store, start + QUARTER).pass_phases(QUARTER, 10)
 
     assert [(one.batch_id, one.seconds) for one in late] == [("waits", DAY.total_seconds())]
-    assert early == (0, [])
-    assert [(one.batch_id, one.failed_essay_ids) for one in over[1]] == [("checked", ["e1"])]
+    assert early == []
+    assert [(one.batch_id, one.failed_essay_ids) for one in over] == [("checked", ["e1"])]

@@ -12,7 +12,7 @@ from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Message
 from huleedu.core.messages import BatchEssaysReady, ELSBatchPhaseOutcomeV1, EssayContentRefused
 from huleedu.core.metrics import ELS_TRANSITIONS_SKIPPED
-from huleedu.els.deadlines import Deadlines, ReadinessTimeout
+from huleedu.els.deadlines import Deadlines, ReadinessTimeout, next_deadline
 from huleedu.els.handlers import EssayLifecycle
 from huleedu.els.views import batch_essays, batch_status, essay_status, essay_timeline
 from tests.els.test_store_agrees import els_tables
@@ -45,7 +45,7 @@ def els_hears(
 
 
 def timeouts(store: sqlite3.Connection, at: datetime) -> Sequence[ReadinessTimeout]:
-    return Deadlines(store, at).pass_readiness(100)[1]
+    return Deadlines(store, at).pass_readiness(100)
 
 
 def breakdown(store: sqlite3.Connection) -> object:
@@ -345,8 +345,7 @@ def test_a_batch_that_became_ready_is_not_late(store: sqlite3.Connection) -> Non
     els_hears(store, extended("b", AT + HOUR), extended("c", AT + HOUR))
 
     assert timeouts(store, AT + DAY) == []
-    due, _ = Deadlines(store, AT + DAY).pass_readiness(100)
-    assert due == 0
+    assert next_deadline(store) is None
 
 
 # What is not allowed
