@@ -1,9 +1,10 @@
 """A long time of everything: mixed load, a nemesis, quiet gaps; nothing lost, nothing growing.
 
 ``python -m tests.endurance.soak --minutes 60`` (``make soak MINUTES=60``).  In the first part the
-program is killed, stopped and paused every 10 to 30 s, with a quiet gap after every third blow; in
-the second it lives on and is only paused, and its memory and descriptors are watched.  The first
-quarter of that is its warm-up.  Its caches are small, so that they are full by then.
+program is killed, stopped and paused every 10 to 30 s, with a quiet gap after every third blow;
+then it lives on and is only paused.  Its stores may keep 2 MiB of their files in memory, so that
+after some minutes these are full; in the second half of the whole time it is judged whether memory
+and descriptors grow.
 """
 
 import argparse
@@ -21,12 +22,26 @@ from tests.crash.verdict import faults
 from tests.endurance.load import Load
 from tests.endurance.report import Finding, table
 from tests.endurance.server_address import Address
-from tests.endurance.vitals import MEBIBYTE, Sample, Vitals, slope_per_hour
+from tests.endurance.vitals import (
+    MEBIBYTE,
+    Sample,
+    Vitals,
+    least,
+    memory_slope,
+    slope_limit,
+    slope_per_hour,
+)
 
-NEMESIS_SHARE = 0.4  # of the whole time
-WARM_UP_SHARE = 0.25  # of the rest
-MEMORY_GROWTH_MAX = 32 * MEBIBYTE  # after the warm-up; the slope tells more, of a long run
+NEMESIS_SHARE = 0.3  # of the whole time
+JUDGED_SHARE = 0.5  # of the whole time, the last; between the two caches fill
+SLOPE_SECONDS_MIN = 300.0
+"""A line is laid where the judged part is no shorter: caches are full after six minutes."""
+MEMORY_GROWTH_MAX = 32 * MEBIBYTE  # of a shorter one
 DESCRIPTORS_GROWTH_MAX = 32  # open connections come and go
+SMALL = {
+    "HULEEDU_STORE_CACHE_MEBIBYTES": "2",
+    "RESULTS_SERVICE_HEARTBEAT_SECONDS": "1",  # and so watchers leave in time
+}
 
 
 @dataclass
@@ -66,9 +81,7 @@ class Nemesis:
 
 def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) -> Finding:
     """Soak for about so many seconds; ``gaps``: least and most seconds between two blows."""
-    server = HuleeduProcess(
-        directory / "data", directory / "log.jsonl", program="tests.endurance.small_caches"
-    )
+    server = HuleeduProcess(directory / "data", directory / "log.jsonl", environment=SMALL)
     server.start()
     address = Address(server.url)
     load = Load(address, seed)
@@ -86,8 +99,9 @@ def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) 
     broken = [*load.tally.broken, *faults(directory / "data", load.tally.batches)]
     if code:
         broken.append(f"it ended with {code}")
-    steady = vitals.samples[int(len(vitals.samples) * WARM_UP_SHARE) :]
-    broken += _growth(steady)
+    since = vitals.samples[-1].at - JUDGED_SHARE * seconds
+    steady = [sample for sample in vitals.samples if sample.at >= since]
+    broken += growth(steady)
     blows = ", ".join(f"{nemesis.blows.count(how)} x {how}" for how in sorted(set(nemesis.blows)))
     seen = (
         f"{len(load.tally.batches)} classes, {len(load.tally.lost)} lost, {blows or 'no blow'}, "
@@ -97,29 +111,35 @@ def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) 
 
 
 def _told(steady: Sequence[Sample]) -> str:
-    memory = slope_per_hour([(s.at, s.memory / MEBIBYTE) for s in steady])
     children = slope_per_hour([(s.at, s.children_memory / MEBIBYTE) for s in steady])
     descriptors = slope_per_hour([(s.at, float(s.descriptors)) for s in steady])
-    first, last = steady[0], steady[-1]
+    first, last, watched = steady[0], steady[-1], _watched(steady)
+    limit = f"limit {slope_limit(watched):.1f}" if watched >= SLOPE_SECONDS_MIN else "not judged"
     return (
-        f"memory {first.memory // MEBIBYTE} -> {last.memory // MEBIBYTE} MiB "
-        f"({memory:+.1f} MiB/h; children {children:+.1f}), "
+        f"in the last {watched / 60:.1f} min memory "
+        f"{first.memory / MEBIBYTE:.1f} -> {last.memory / MEBIBYTE:.1f} MiB, "
+        f"slope {memory_slope(steady):+.2f} MiB/h ({limit}; children {children:+.1f}), "
         f"descriptors {first.descriptors} -> {last.descriptors} ({descriptors:+.1f}/h)"
     )
 
 
-def _growth(steady: Sequence[Sample]) -> list[str]:
-    # Halves instead of ends: what is in hand at one moment says little.
-    half = len(steady) // 2
-    early, late = steady[:half], steady[half:]
-    memory = min(s.memory for s in late) - min(s.memory for s in early)
-    descriptors = min(s.descriptors for s in late) - min(s.descriptors for s in early)
+def growth(steady: Sequence[Sample]) -> list[str]:
+    """Return in words what grew while it was watched."""
     faults = []
-    if memory > MEMORY_GROWTH_MAX:
-        faults.append(f"memory grew by {memory / MEBIBYTE:.0f} MiB")
-    if descriptors > DESCRIPTORS_GROWTH_MAX:
-        faults.append(f"{descriptors} more descriptors")
+    slope, limit = memory_slope(steady), slope_limit(_watched(steady))
+    if _watched(steady) >= SLOPE_SECONDS_MIN and slope > limit:
+        faults.append(f"memory grows by {slope:.2f} MiB an hour, above {limit:.1f}")
+    early, late = least(steady, lambda sample: sample.memory)
+    if late - early > MEMORY_GROWTH_MAX:
+        faults.append(f"memory grew by {(late - early) / MEBIBYTE:.0f} MiB")
+    early, late = least(steady, lambda sample: sample.descriptors)
+    if late - early > DESCRIPTORS_GROWTH_MAX:
+        faults.append(f"{late - early} more descriptors")
     return faults
+
+
+def _watched(steady: Sequence[Sample]) -> float:
+    return steady[-1].at - steady[0].at
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
