@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from huleedu.cli import configuration
+from huleedu.cli.arenas import bound_arenas
 from huleedu.cli.failures import WrongUse
 from huleedu.cli.output import tell_on_terminal
 from huleedu.cli.signals import run_until_signalled
@@ -100,6 +101,7 @@ def all_in_one(
         "Once it listens, send it a class from another terminal:\n"
         "  huleedu batch submit FOLDER --course ENG5 --class 9A --watch"
     )
+    bound_arenas()
     run_until_signalled(lambda stop: _all_in_one(settings, stop))
 
 
@@ -137,6 +139,7 @@ def _serve_roles(names: Sequence[str], options: Mapping[str, object], config: Pa
     open_to = [getattr(settings, module).http_host or settings.host for module in answering]
     _warn_if_open(sorted(open_to))
     tell_on_terminal(f"Starting {', '.join(names)}. Ctrl-C stops it.")
+    bound_arenas()
     run_until_signalled(lambda stop: _roles(settings, names, stop))
 
 
