@@ -1,11 +1,11 @@
 """What the documents tell the reader to run exists."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.cli.program import run
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "examples/README.md")
@@ -30,14 +30,9 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_in_the_documents_exists(command: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "huleedu", *command.split(), "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = run(*command.split(), "--help")
 
-    assert result.returncode == 0, result.stderr
+    assert ran.code == 0, ran.err
 
 
 def test_every_make_target_in_the_documents_exists() -> None:
