@@ -39,7 +39,7 @@ READINESS_SECONDS = (1.0, 1.7, 2.5)
 PHASE_SECONDS = (900.0, 900.0, 900.0, 2.0)
 JUMP_SECONDS_MAX = 5_400.0
 FREEZE_SECONDS_MAX = 5.0
-EMBEDDED_PART = 0.75
+EMBEDDED_PART = 0.78
 """Of all runs, all-in-one over the memory bus; the others are roles over a broker."""
 
 DISTRIBUTED = {
