@@ -112,6 +112,8 @@ class ForkServer:
         """End the process and the workers that it forked.  Waits for them, cancelled or not."""
         with anyio.CancelScope(shield=True):
             async with self._lock:
+                if self._process and self._process.returncode is None and not self._ready:
+                    self._process.kill()  # it loads still, and hears nothing; it has no workers
                 await self._stop()
 
     async def _loaded(self) -> socket.socket:
