@@ -35,7 +35,7 @@ from huleedu.files.child import (
     Request,
 )
 from huleedu.files.errors import Unreadable, UnreadableReason
-from huleedu.files.extraction import ExtractionLimits, extract
+from huleedu.files.extraction import ExtractionLimits
 from huleedu.files.file_names import clean_file_name
 
 _START_SECONDS_MAX = 30.0
@@ -56,17 +56,6 @@ class Extractor(Protocol):
             Unavailable: extraction is not possible for now.
         """
         ...
-
-
-class ExtractInline:
-    """Extraction in this very process: for simulations, and for files of one's own."""
-
-    def __init__(self, limits: ExtractionLimits) -> None:
-        self._limits = limits
-
-    async def __call__(self, name: str, content: bytes) -> str:
-        """Return the text; the event loop waits meanwhile.  Raises ``Unreadable``."""
-        return extract(name, content, self._limits)
 
 
 class ExtractInChild:

@@ -13,12 +13,13 @@ from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.core.clock import to_text
 from huleedu.core.errors import StoreUnavailable
-from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
 from huleedu.store.housekeeping import KEEP_SENT, Chore
 from huleedu.store.migrations import Migrations
 from huleedu.store.outbox import outbox_migrations, purge_sent
+from huleedu.transport import replays
+from huleedu.transport.failures import ERROR_MESSAGE
 from huleedu.transport.protocol import Delivery
 
 DEAD_LETTER_GROUP = "dead-letters"
@@ -77,7 +78,7 @@ class DeadLetterKeeper:
         rows = [
             (
                 message.topic,
-                message.headers.get("dead-letter-group", ""),
+                message.headers.get(replays.GROUP, ""),
                 message.event_id,
                 message.key,
                 message.value,
@@ -95,7 +96,7 @@ class DeadLetterKeeper:
         """
         raise StoreUnavailable(
             f"the dead letter {delivery.messages[0].event_id} cannot be kept: "
-            f"{cause.get('dead-letter-error-message')}"
+            f"{cause.get(ERROR_MESSAGE)}"
         )
 
 
@@ -106,16 +107,6 @@ def _keep(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) ->
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
-
-
-def read_dead_letters(connection: sqlite3.Connection) -> list[Message]:
-    """Return all dead letters, oldest first, as they were received, with the cause in headers."""
-    return [
-        Message(topic, key, value, msgspec.json.decode(headers))
-        for topic, key, value, headers in connection.execute(
-            "SELECT topic, key, value, headers FROM dead_letter ORDER BY id"
-        )
-    ]
 
 
 def purge_settled(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:

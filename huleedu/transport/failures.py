@@ -15,7 +15,7 @@ BUG_ATTEMPTS_MAX = 5
 PAUSE_FIRST_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 5.0
 _CAUSE_CHARACTERS_MAX = 1_000
-_HEADER_PREFIX = "dead-letter-"
+ERROR_MESSAGE = f"{replays.DEAD_LETTER_PREFIX}error-message"
 
 
 class Verdict(Enum):
@@ -56,14 +56,14 @@ def dead_letter_cause(
     code = fault.code.value if isinstance(fault, HuleEduError) else "UNKNOWN_ERROR"
     place = {"origin-partition": message.partition, "origin-offset": message.offset}
     return {
-        **{f"{_HEADER_PREFIX}{k}": str(v) for k, v in place.items() if v is not None},
-        f"{_HEADER_PREFIX}error-class": type(fault).__name__,
-        f"{_HEADER_PREFIX}error-code": code,
-        f"{_HEADER_PREFIX}error-message": str(fault)[:_CAUSE_CHARACTERS_MAX],
+        **{f"{replays.DEAD_LETTER_PREFIX}{k}": str(v) for k, v in place.items() if v is not None},
+        f"{replays.DEAD_LETTER_PREFIX}error-class": type(fault).__name__,
+        f"{replays.DEAD_LETTER_PREFIX}error-code": code,
+        ERROR_MESSAGE: str(fault)[:_CAUSE_CHARACTERS_MAX],
         **replays.history(message, attempts, now),
-        f"{_HEADER_PREFIX}group": group,
-        f"{_HEADER_PREFIX}failed-at": to_text(now),
-        f"{_HEADER_PREFIX}origin-topic": message.topic,
+        replays.GROUP: group,
+        replays.FAILED_AT: to_text(now),
+        f"{replays.DEAD_LETTER_PREFIX}origin-topic": message.topic,
     }
 
 

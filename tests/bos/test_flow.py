@@ -11,7 +11,7 @@ from huleedu.core.message import Message
 from huleedu.core.settings import Settings
 from huleedu.core.topics import topic_name
 from huleedu.store.database import Database
-from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
+from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from tests.bos.building import (
     PARTIAL,
@@ -23,6 +23,7 @@ from tests.bos.building import (
     running_bos,
 )
 from tests.support.builders import spellcheck_result
+from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,9 @@ from huleedu.core.enums import ProcessingEvent
 from huleedu.core.message import Header, Message
 from huleedu.core.topics import topic_name
 from huleedu.store import outbox
-from huleedu.transport.dead_letters import read_dead_letters
 from tests.e2e.school import School, school
 from tests.support.builders import AT, registered
+from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio

@@ -18,12 +18,13 @@ from huleedu.core.platform import Platform
 from huleedu.core.settings import FilesSettings, Limits
 from huleedu.files import MIGRATIONS, routes, subscriptions
 from huleedu.files.extraction import ExtractionLimits
-from huleedu.files.sandbox import ExtractInline, Extractor
+from huleedu.files.sandbox import Extractor
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.event_progress import EventProgress
 from huleedu.transport.protocol import Delivery
 from huleedu.web.application import build_application
+from tests.files.inline import ExtractInline
 from tests.support import builders
 
 SETTINGS = FilesSettings(registration_wait_seconds=0.05)

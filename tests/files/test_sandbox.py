@@ -14,9 +14,10 @@ from huleedu.core.errors import Unavailable
 from huleedu.files.child import PROGRAM
 from huleedu.files.errors import Unreadable, UnreadableReason
 from huleedu.files.extraction import ExtractionLimits, extract
-from huleedu.files.sandbox import ExtractInChild, ExtractInline, Extractor
+from huleedu.files.sandbox import ExtractInChild, Extractor
 from tests.files.documents import paragraph, word_document
 from tests.files.hostile import GOOD, WORD_FILES
+from tests.files.inline import ExtractInline
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio

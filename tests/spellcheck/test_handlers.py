@@ -27,10 +27,11 @@ from huleedu.spellcheck.errors import CheckerDied
 from huleedu.spellcheck.handlers import subscriptions
 from huleedu.spellcheck.model import CheckedText, Correction, Kind
 from huleedu.store.database import Database
-from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
+from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery, Subscription
 from tests.support.builders import AT, CORRELATION, hear, say
+from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.anyio

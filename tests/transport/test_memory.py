@@ -17,11 +17,12 @@ from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
 from huleedu.transport.breaker import WINDOW_MESSAGES
 from huleedu.transport.consumer import StoreConsumer
-from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
+from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery, Subscription
 from huleedu.transport.relay import UNMARKED_ROWS_MAX
 from tests.support.consumers import PROCEED, Recorder, effect_migrations, proceed
+from tests.support.dead_letters import read_dead_letters
 from tests.transport.bus import group, raw, say, until, until_sent
 from tests.transport.conformance import TransportConformance
 

@@ -24,7 +24,7 @@ from huleedu.store.database import Database
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
 from huleedu.transport.consumer import StoreConsumer
-from huleedu.transport.dead_letters import dead_letter_migrations, read_dead_letters
+from huleedu.transport.dead_letters import dead_letter_migrations
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery
 from tests.support.consumers import (
@@ -36,6 +36,7 @@ from tests.support.consumers import (
     proceed,
     read_effects,
 )
+from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
 from tests.support.simulated import SeededIds
 from tests.support.virtual_time import LoopClock, run_virtually
