@@ -14,6 +14,7 @@ from huleedu.core.platform import Platform
 from huleedu.core.settings import Limits
 from huleedu.web.problems import exception_handlers
 from huleedu.web.request import RequestContext
+from huleedu.web.targets import BoundedTargets
 
 Readiness = Callable[[], Awaitable[Sequence[str]]]
 """Answers why the process cannot do its work now, one sentence each; nothing when it can."""
@@ -24,7 +25,7 @@ class Application(Litestar):
 
     def __init__(self, platform: Platform, routes: Sequence[ControllerRouterHandler], **how: Any):
         super().__init__(routes, **how)
-        self._around = RequestContext(super().__call__, platform)
+        self._around = RequestContext(BoundedTargets(super().__call__), platform)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one ASGI connection."""

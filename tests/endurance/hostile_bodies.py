@@ -1,4 +1,4 @@
-"""Bodies that are too much, in every way in which they can be sent: refused, nearly for free."""
+"""Bodies and addresses that are too much, however they are sent: refused, nearly for free."""
 
 import socket
 import time
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from huleedu.web.targets import TARGET_BYTES_MAX
 from tests.crash.process import HuleeduProcess
 from tests.endurance.report import Finding
 from tests.support.classes import register_and_upload, registration
@@ -17,6 +18,8 @@ MEBIBYTE = 2**20
 GROWTH_MAX = 32 * MEBIBYTE
 BODY_BYTES = 200 * MEBIBYTE
 SLOW_CALLERS = 300
+TARGETS = 1_100
+"""More than the framework remembers."""
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
 FILE = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\n'
@@ -59,6 +62,18 @@ def _many_parts(url: str) -> int:
     return _status(f"{url}/v1/files/batch", body, FORM)
 
 
+def _targets(length: int) -> Send:
+    """Ask for addresses of so many bytes, each its own, that fall into most parts."""
+
+    def send(url: str) -> int:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            every = [f"/v1/batches?limit=1&n={n}{length * '&a'}"[:length] for n in range(TARGETS)]
+            answers = {client.get(target).status_code for target in every}
+        return answers.pop() if len(answers) == 1 else 0
+
+    return send
+
+
 def _slow_callers(url: str) -> int:
     """Hold hundreds of half requests, and ask in earnest beside them."""
     with ExitStack() as stack:
@@ -78,6 +93,8 @@ HOSTILE: Mapping[str, tuple[Send, set[int]]] = {
     ),
     "a form of 200 MB in chunks": (_chunked("/v1/files/batch", FILE, FORM), {413, 0}),
     "a form of 3,000 parts": (_many_parts, {413}),
+    f"{TARGETS} long addresses": (_targets(12_000), {414}),
+    f"{TARGETS} addresses as long as may be": (_targets(TARGET_BYTES_MAX), {200}),
     "300 slow callers": (_slow_callers, {408}),
 }
 """What is sent, and how it may be answered."""
