@@ -1,10 +1,14 @@
-"""A broker as Kafka promises one: logs, transactions, consumer groups.  It never fails itself."""
+"""A broker as Kafka promises one: logs, transactions, consumer groups.
+
+What fails of it is what a lone Kafka does when it comes back: a transaction that has ended may have
+no marker in some of its partitions, and then readers of them wait.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from zlib import crc32
 
 from aiokafka import TopicPartition
@@ -28,13 +32,24 @@ class Fate(Enum):
     ABORTED = auto()
 
 
+Participant: TypeAlias = TopicPartition | str
+"""What takes part in a transaction: partitions, and groups with their offsets."""
+
+
 @dataclass
 class Transaction:
     """Records and offsets that show together or not at all."""
 
     fate: Fate = Fate.OPEN
+    """As the coordinator has recorded it."""
     partitions: set[TopicPartition] = field(default_factory=set)
     offsets: dict[str, dict[TopicPartition, int]] = field(default_factory=dict)
+    marked: dict[Participant, Fate] = field(default_factory=dict)
+    """What each participant was told by a marker: by one of this transaction, or a later one."""
+
+    def fate_in(self, participant: Participant) -> Fate:
+        """Return what a participant takes for the transaction's fate."""
+        return self.marked.get(participant, Fate.OPEN)
 
 
 class Stored(NamedTuple):
@@ -126,6 +141,10 @@ class Broker:
         self.groups: dict[str, Group] = defaultdict(lambda: Group(self))
         self.epochs: dict[str, int] = defaultdict(int)
         self.open: dict[str, Transaction] = {}
+        self.recorded: dict[str, Fate] = {}
+        """Transactional id → how its last transaction ends, until a producer starts."""
+        self.unmarked: dict[str, list[Transaction]] = defaultdict(list)
+        """Those that have ended and of which a participant does not know so."""
         self._consumers = 0
 
     def number(self) -> int:
@@ -157,23 +176,53 @@ class Broker:
         else:
             transaction.partitions.add(partition)
 
-    def end(self, transaction: Transaction, fate: Fate) -> None:
-        """Commit or abort: what lies behind it may be read now."""
+    def end(
+        self, name: str, transaction: Transaction, fate: Fate, told: Callable[[], bool]
+    ) -> None:
+        """Commit or abort: what lies behind it may be read now.
+
+        ``told`` is asked, for each participant, whether it gets its marker.
+        """
         if transaction.fate is not Fate.OPEN:
             return
-        transaction.fate = fate
-        for partition in sorted(transaction.partitions):
-            self.logs[partition].append(Stored(b"", None, (), transaction))
-        if fate is Fate.COMMITTED:
-            for group, offsets in transaction.offsets.items():
-                self.groups[group].offsets |= offsets
+        transaction.fate = self.recorded[name] = fate
+        older = self.unmarked[name]
+        older.append(transaction)
+        for participant in [*sorted(transaction.partitions), *sorted(transaction.offsets)]:
+            if told():
+                self._mark(participant, transaction, older, fate)
+        self.unmarked[name] = [one for one in older if _participants(one) - one.marked.keys()]
         self._wake()
+
+    def _mark(
+        self,
+        participant: Participant,
+        transaction: Transaction,
+        pending: Sequence[Transaction],
+        fate: Fate,
+    ) -> None:
+        """Have a participant know the fate; it takes it for that of all that it knows as open."""
+        if isinstance(participant, TopicPartition):
+            self.logs[participant].append(Stored(b"", None, (), transaction))
+        for one in pending:
+            if participant in _participants(one) - one.marked.keys():
+                one.marked[participant] = fate
+                if isinstance(participant, str) and fate is Fate.COMMITTED:
+                    self.groups[participant].offsets |= one.offsets[participant]
+
+    def is_unstable(self, group: str) -> bool:
+        """Tell whether a group has offsets of a transaction of whose end it does not know."""
+        return any(
+            group in one.offsets and group not in one.marked
+            for several in self.unmarked.values()
+            for one in several
+        )
 
     def stable_end(self, partition: TopicPartition) -> int:
         """Return the offset up to which a read_committed reader may read."""
         log = self.logs[partition]
         for offset, stored in enumerate(log):
-            if stored.transaction is not None and stored.transaction.fate is Fate.OPEN:
+            if stored.transaction and stored.transaction.fate_in(partition) is Fate.OPEN:
                 return offset
         return len(log)
 
@@ -185,9 +234,10 @@ class Broker:
         found: list[Record] = []
         while offset < len(log) and len(found) < most:
             key, value, headers, transaction = log[offset]
-            if transaction is not None and transaction.fate is Fate.OPEN:
+            fate = Fate.COMMITTED if transaction is None else transaction.fate_in(partition)
+            if fate is Fate.OPEN:
                 break
-            if value is not None and (transaction is None or transaction.fate is Fate.COMMITTED):
+            if value is not None and fate is Fate.COMMITTED:
                 record = Record(partition.topic, partition.partition, offset, key, value, headers)
                 found.append(record)
             offset += 1
@@ -201,3 +251,7 @@ class Broker:
         for group in self.groups.values():
             for member in group.members.values():
                 member.wake()
+
+
+def _participants(transaction: Transaction) -> set[Participant]:
+    return {*transaction.partitions, *transaction.offsets}

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from huleedu.transport.kafka import membership, producing
+from huleedu.transport.kafka import membership, producing, transactions
 from huleedu.transport.kafka.connection import KafkaConnection
 from tests.simulation.broker import Broker
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.faults import Faults
-from tests.simulation.producer import SimulatedProducer
+from tests.simulation.producer import (
+    SimulatedProducer,
+    carry_out,
+    hidden_from,
+    recorded_ending,
+)
 from tests.simulation.replaced import replaced
 
 if TYPE_CHECKING:
@@ -65,5 +70,8 @@ def simulated_library() -> Iterator[None]:
     with (
         replaced(membership, "AIOKafkaConsumer", SimulatedConsumer),
         replaced(producing, "AIOKafkaProducer", SimulatedProducer),
+        replaced(transactions, "recorded_ending", recorded_ending),
+        replaced(transactions, "carry_out", carry_out),
+        replaced(transactions, "hidden_from", hidden_from),
     ):
         yield

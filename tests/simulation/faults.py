@@ -36,6 +36,8 @@ class Fault(StrEnum):
     OFFSET_NOT_COMMITTED = "offset not committed"
     UNKNOWN_PUBLISH = "unknown publish"
     """The broker took what was published, or did not, and the answer is lost."""
+    BROKER_RESTART = "broker restart"
+    """Every connection is lost; a transaction that just ended has no marker in some partitions."""
 
 
 MOSTLY = {
@@ -56,6 +58,7 @@ MOSTLY = {
     Fault.FETCH_FAILED: 0.01,
     Fault.OFFSET_NOT_COMMITTED: 0.10,
     Fault.UNKNOWN_PUBLISH: 0.03,
+    Fault.BROKER_RESTART: 0.08,
 }
 """Kind → the odds at each point where it can happen (a step, a commit, a delivery, a call)."""
 

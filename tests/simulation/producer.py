@@ -1,19 +1,23 @@
 """A producer of the simulated broker, in the place of the client library's."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import OffsetAndMetadata, TopicPartition
-from aiokafka.errors import KafkaTimeoutError, ProducerFenced
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, ProducerFenced
 
+from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.position import position_partition
 from tests.simulation.broker import Fate, Transaction
 from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.connection import Endpoint
+
+_UNSTABLE_OFFSET_COMMIT = 88
 
 
 class SimulatedProducer:
@@ -32,7 +36,7 @@ class SimulatedProducer:
         self._timeout_seconds = transaction_timeout_ms / 1000
         self._epoch = 0
         self._transaction: Transaction | None = None
-        self.client = _Client(simulated, transactional_id)
+        self.client = _Client(self)
         self._sender = SimpleNamespace(sender_task=None)
 
     async def start(self) -> None:
@@ -43,7 +47,8 @@ class SimulatedProducer:
             self._epoch = broker.epochs[self._name]
             older = broker.open.pop(self._name, None)
             if older is not None:
-                broker.end(older, Fate.ABORTED)
+                self._record(older, Fate.ABORTED)
+            broker.recorded.pop(self._name, None)
             await self._endpoint.round_trip()
 
     async def stop(self) -> None:
@@ -72,10 +77,13 @@ class SimulatedProducer:
     async def begin_transaction(self) -> None:
         self._refuse_when_fenced()
         assert self._name is not None
-        transaction = self._transaction = Transaction()
-        broker = self._endpoint.broker
-        broker.open[self._name] = transaction
-        broker.later(self._timeout_seconds, lambda: broker.end(transaction, Fate.ABORTED))
+        name, broker = self._name, self._endpoint.broker
+        transaction = self._transaction = broker.open[name] = Transaction()
+
+        def expire() -> None:
+            broker.end(name, transaction, Fate.ABORTED, lambda: True)
+
+        broker.later(self._timeout_seconds, expire)
 
     async def send_offsets_to_transaction(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group: str
@@ -98,13 +106,48 @@ class SimulatedProducer:
         assert self._name is not None
         is_lost = self._endpoint.faults.strikes(Fault.UNKNOWN_PUBLISH)
         if not is_lost or self._endpoint.random.random() < 0.5:
-            self._endpoint.broker.end(self._transaction, fate)
+            self._record(self._transaction, fate)
             self._endpoint.broker.open.pop(self._name, None)
         self._transaction = None
         await self._endpoint.round_trip()
         if is_lost:
             self._endpoint.tell("the answer to the end of a transaction is lost")
             raise KafkaTimeoutError("simulated: no answer")
+
+    def _record(self, transaction: Transaction, fate: Fate) -> None:
+        """Have the broker end a transaction; it may be down before everybody is told."""
+        assert self._name is not None
+        told = lambda: True  # noqa: E731
+        if self._endpoint.faults.strikes(Fault.BROKER_RESTART):
+            self._endpoint.tell(f"the broker comes back amid the end of {self._name}")
+            told = lambda: self._endpoint.random.random() < 0.5  # noqa: E731
+            self.client.lose_connection()
+        self._endpoint.broker.end(self._name, transaction, fate, told)
+
+    async def carry_out(self, topics: Collection[str], *, commits: bool) -> None:
+        """End a transaction without records in which all these topics take part."""
+        await self.begin_transaction()
+        assert self._transaction is not None
+        assert self._name is not None
+        self._transaction.partitions |= set(self._endpoint.broker.partitions(topics))
+        self._transaction.offsets[self._name] = {}
+        await self._end(Fate.COMMITTED if commits else Fate.ABORTED)
+
+    async def offsets_of(self, group: str) -> Any:
+        """Return what the broker answers to the question for a position."""
+        await self._endpoint.round_trip()
+        broker, partition = self._endpoint.broker, position_partition()
+        offset = broker.groups[group].offsets.get(partition, -1)
+        code = _UNSTABLE_OFFSET_COMMIT if broker.is_unstable(group) else 0
+        told: tuple[object, ...] = (partition.partition, offset, -1, "", code, {})
+        return SimpleNamespace(error_code=0, topics=[(partition.topic, [told], {})])
+
+    async def hidden_from(self, topics: Collection[str]) -> Mapping[TopicPartition, int]:
+        """Return from where on readers of these topics wait."""
+        await self._endpoint.round_trip()
+        broker = self._endpoint.broker
+        shown = {tp: broker.stable_end(tp) for tp in broker.partitions(topics)}
+        return {tp: end for tp, end in shown.items() if end < len(broker.logs[tp])}
 
     def _refuse_when_fenced(self) -> None:
         assert self._name is not None
@@ -114,24 +157,76 @@ class SimulatedProducer:
             raise ProducerFenced
 
 
-class _Client:
-    """What the relay asks of the library's client: how far its outbox is published."""
+class _CarryOut(NamedTuple):
+    topics: Collection[str]
+    commits: bool
 
-    def __init__(self, endpoint: "Endpoint", name: str | None) -> None:
-        self._endpoint = endpoint
-        self._name = name
+
+class _HiddenFrom(NamedTuple):
+    topics: Collection[str]
+
+
+class _Client:
+    """The library's client beneath a producer: what the relay asks by itself."""
+
+    def __init__(self, producer: SimulatedProducer) -> None:
+        self._producer = producer
+        self._connection = _Connection()
         self.send = self._send  # the transport puts a watch around it
+
+    @property
+    def _conns(self) -> Mapping[tuple[int, ConnectionGroup], "_Connection"]:
+        return {(0, ConnectionGroup.COORDINATION): self._connection}
+
+    def lose_connection(self) -> None:
+        self._connection.is_lost = True
+        self._connection = _Connection()
 
     async def coordinator_lookup(self, _kind: object, _key: str) -> int:
         return 0
 
-    async def _send(self, _node: int, _request: object, *, group: object) -> Any:
-        await self._endpoint.round_trip()
-        assert self._name is not None
-        partition = position_partition()
-        offsets = self._endpoint.broker.groups[self._name].offsets
-        told: tuple[object, ...] = (partition.partition, offsets.get(partition, -1), -1, "", 0, {})
-        return SimpleNamespace(error_code=0, topics=[(partition.topic, [told], {})])
+    async def _send(self, _node: int, request: object, *, group: object) -> Any:
+        connection = self._connection
+        answer = await self._answer(request)
+        if connection.is_lost:
+            raise KafkaConnectionError("simulated: the connection is lost")
+        return answer
+
+    async def _answer(self, request: Any) -> Any:
+        match request:
+            case _CarryOut(topics, commits):
+                return await self._producer.carry_out(topics, commits=commits)
+            case _HiddenFrom(topics):
+                return await self._producer.hidden_from(topics)
+            case _:
+                return await self._producer.offsets_of(request._group)
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class _Connection:
+    is_lost = False
+
+    def connected(self) -> bool:
+        return not self.is_lost
+
+
+async def recorded_ending(connection: KafkaConnection, name: str) -> bool | None:
+    """In the place of the transport's question to a real broker."""
+    endpoint: Endpoint = connection.client_options()["simulated"]
+    await endpoint.round_trip()
+    if name in endpoint.broker.open:
+        return False
+    fate = endpoint.broker.recorded.get(name)
+    return None if fate is None else fate is Fate.COMMITTED
+
+
+async def carry_out(producer: Any, _name: str, topics: Collection[str], commits: bool) -> None:
+    """In the place of the transport's requests to a real broker."""
+    await producer.client.send(0, _CarryOut(topics, commits), group=ConnectionGroup.COORDINATION)
+
+
+async def hidden_from(producer: Any, topics: Collection[str]) -> Any:
+    """In the place of the transport's question to a real broker."""
+    return await producer.client.send(0, _HiddenFrom(topics), group=ConnectionGroup.DEFAULT)

@@ -23,21 +23,25 @@ BREAKS = {
     "retry-without-backoff": {"what_fails_waits"},
     "projection-applied-twice": {"the_projection_is_a_fold"},
     "dead-letter-before-commit": {"one_dead_letter_each"},
+    "ending-forgotten": {"every_batch_ends", "all_stores_tell_the_same"},
+    "silent-reconnection": {"every_batch_ends", "all_stores_tell_the_same"},
 }
 """What is wrong → the promises by which it may be seen first."""
 SEEDS = {
     "deadline-only-in-memory": 95,
     "dead-letter-before-commit": 130,
     "wrong-slot-count": 20,
+    "ending-forgotten": 100,
+    "silent-reconnection": 100,
     "transition-check-skipped": 5,
 }
 """Where a bug shows only under rare faults: seeds from which it is not far."""
 
 
 def test_every_planted_bug_is_looked_for() -> None:
-    """Each of the ten has a promise that it breaks."""
+    """Each of them has a promise that it breaks."""
     assert BREAKS.keys() == PLANTED.keys()
-    assert len(BREAKS) == 10
+    assert len(BREAKS) == 12
 
 
 @pytest.mark.slow

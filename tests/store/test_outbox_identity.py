@@ -7,7 +7,17 @@ import pytest
 from huleedu.core.hops import ThreadHops
 from huleedu.store.database import Database
 from huleedu.store.outbox import outbox_migrations
-from huleedu.store.outbox_identity import outbox_identity_migrations, read_outbox_id, renew
+from huleedu.store.outbox_identity import (
+    acknowledged_id,
+    last_commits,
+    note_acknowledged,
+    note_ending,
+    note_topics,
+    outbox_identity_migrations,
+    read_outbox_id,
+    renew,
+    topics_written,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +56,26 @@ async def test_a_store_put_back_gets_a_new_id(tmp_path: Path) -> None:
 
     assert renewed != before
     assert await _id_of(tmp_path / "a.db") == renewed
+
+
+async def test_what_a_broker_said_is_kept_until_the_store_is_put_back(tmp_path: Path) -> None:
+    """Of the broker's words only those about this very outbox count; its topics stay known."""
+    database = Database(
+        tmp_path / "a.db", (outbox_migrations, outbox_identity_migrations), ThreadHops()
+    )
+    await database.open()
+    try:
+        before = await database.read(lambda db: (last_commits(db), acknowledged_id(db)))
+        await database.write(lambda db: note_ending(db, True))
+        await database.write(lambda db: note_acknowledged(db, 7))
+        await database.write(lambda db: note_topics(db, ["a", "b"]))
+        await database.write(lambda db: note_topics(db, ["b", "c"]))
+        said = await database.read(lambda db: (last_commits(db), acknowledged_id(db)))
+        await database.write(renew)
+        after = await database.read(lambda db: (last_commits(db), acknowledged_id(db)))
+        topics = await database.read(topics_written)
+    finally:
+        await database.close()
+
+    assert (before, said, after) == ((False, 0), (True, 7), (False, 0))
+    assert topics == {"a", "b", "c"}

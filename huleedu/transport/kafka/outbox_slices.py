@@ -13,6 +13,7 @@ import msgspec
 
 from huleedu.core.clock import to_text
 from huleedu.core.message import Message
+from huleedu.store.outbox_identity import acknowledged_id, note_acknowledged
 
 SLICE_ROWS = 1_000
 SLICE_BYTES = 4 * 2**20
@@ -74,4 +75,23 @@ def mark_sent_up_to(connection: sqlite3.Connection, after: int, last_id: int, no
         "UPDATE outbox NOT INDEXED SET sent_at = ? WHERE id > ? AND id <= ? AND sent_at IS NULL",
         (to_text(now), after, last_id),
     )
+    note_acknowledged(connection, max(last_id, acknowledged_id(connection)))
+    return cursor.rowcount
+
+
+def unmark_rolled_back(connection: sqlite3.Connection, position: int) -> int:
+    """Let the rows above ``position`` that a broker had acknowledged be sent again.
+
+    Returns how many they are.  A broker may roll back what it had acknowledged (``undecided``);
+    what was sent in another way, as by a bus in memory, stays sent.
+    """
+    acknowledged = acknowledged_id(connection)
+    if position >= acknowledged:
+        return 0
+    cursor = connection.execute(
+        "UPDATE outbox NOT INDEXED SET sent_at = NULL"
+        " WHERE id > ? AND id <= ? AND sent_at IS NOT NULL",
+        (position, acknowledged),
+    )
+    note_acknowledged(connection, position)
     return cursor.rowcount

@@ -4,8 +4,9 @@ The offset is the id of the last row published.  It is kept on one partition tha
 the partition's own records have nothing to do with it.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import anyio
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import for_code
@@ -27,6 +28,8 @@ from huleedu.core.topics import topic_name
 
 _OFFSET_FETCH = 9
 _NO_OFFSET = -1
+_UNSTABLE_OFFSET_COMMIT = 88
+_PAUSE_SECONDS = 0.02
 
 
 def transactional_id(outbox_id: str) -> str:
@@ -48,7 +51,8 @@ async def read_position(producer: AIOKafkaProducer, group: str) -> int | None:
     """Return the id of the last published row, or None when the broker remembers none.
 
     To be asked through a producer that has started: only then is the transaction of its
-    predecessor ended.  Raises ``BrokerUnavailable`` or an error of the library when the broker does
+    predecessor ended.  Waits while a transaction that has ended is not shown yet: to be called
+    under a deadline.  Raises ``BrokerUnavailable`` or an error of the library when the broker does
     not say: that is not the same as none.
     """
     # The library's own calls will not do: they cannot ask for stable offsets (KIP-447), so that on
@@ -56,17 +60,25 @@ async def read_position(producer: AIOKafkaProducer, group: str) -> int | None:
     # coordinator that is still loading for one that knows nothing.
     partition = position_partition()
     coordinator = await producer.client.coordinator_lookup(CoordinationType.GROUP, group)
-    answer = await producer.client.send(
-        coordinator,
-        _StableOffsetFetch(group, partition),
-        group=ConnectionGroup.COORDINATION,
-    )
-    _raise_for(answer.error_code, group)
+    while True:
+        answer = await producer.client.send(
+            coordinator,
+            _StableOffsetFetch(group, partition),
+            group=ConnectionGroup.COORDINATION,
+        )
+        _raise_for(answer.error_code, group)
+        offset, error_code = _found(answer, partition, group)
+        if error_code != _UNSTABLE_OFFSET_COMMIT:
+            _raise_for(error_code, group)
+            return None if offset == _NO_OFFSET else offset
+        await anyio.sleep(_PAUSE_SECONDS)
+
+
+def _found(answer: Any, partition: TopicPartition, group: str) -> tuple[int, int]:
     for topic, partitions, _ in answer.topics:
         for number, offset, _, _, error_code, _ in partitions:
             if (topic, number) == partition:
-                _raise_for(error_code, group)
-                return None if offset == _NO_OFFSET else int(offset)
+                return offset, error_code
     raise BrokerUnavailable(f"the broker did not tell the position of {group}")
 
 

@@ -1,10 +1,12 @@
 """From an outbox to Kafka: every row exactly once for a read_committed reader, in order per key.
 
-One process at a time leads (``lease``).  It settles: a new producer fences off every older one and
-ends its transaction, and only then tells how far the outbox is published; rows up to there are
-marked, whatever was thought of them before.  From there it publishes slice after slice, each in
-one transaction with the position reached (``transactions``), and marks the rows afterwards: the
-mark is a convenience, the position is the truth.  After any failure it settles anew.
+One process at a time leads (``lease``).  It settles: a new producer fences off every older one,
+ends its transaction and carries out how the one before had ended (``undecided``), and only then
+tells how far the outbox is published; rows up to there are marked, whatever was thought of them
+before, and rows that the broker rolled back are not any more.  From there it publishes slice after
+slice, each in one transaction with the position reached (``transactions``), and marks the rows
+afterwards: the mark is a convenience, the position is the truth.  After any failure, and when
+readers are not shown what was published, it settles anew.
 """
 
 import sqlite3
@@ -22,14 +24,23 @@ from huleedu.core.message import Message
 from huleedu.core.metrics import DEAD_LETTERS, RELAY_PUBLISHED
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
-from huleedu.store.outbox_identity import read_outbox_id, renew
+from huleedu.store.outbox_identity import (
+    last_commits,
+    note_ending,
+    note_topics,
+    read_outbox_id,
+    renew,
+    topics_written,
+)
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.hidden_watch import HiddenWatch
 from huleedu.transport.kafka.lease import BEAT_SECONDS, LAPSE_SECONDS, Lease
 from huleedu.transport.kafka.outbox_slices import (
     before_unsent,
     last_given_id,
     mark_sent_up_to,
     read_slice,
+    unmark_rolled_back,
 )
 from huleedu.transport.kafka.producing import retry_seconds
 from huleedu.transport.kafka.record import fitted, record_bytes
@@ -38,6 +49,7 @@ from huleedu.transport.kafka.transactions import (
     CALL_SECONDS,
     TRANSACTION_TIMEOUT_MS,
     OutboxTransactions,
+    last_ending,
 )
 from huleedu.transport.outbox_gauges import GAUGE_SECONDS, measure_outbox
 
@@ -77,6 +89,8 @@ class KafkaRelay:
         self._module = database.path.stem
         self._lease = Lease(database, platform, holder, times.lapse_seconds, times.beat_seconds)
         self._committed = anyio.Event()
+        self._topics: set[str] = set()
+        self._hidden = HiddenWatch()
         self._troubles: dict[str, str] = {}
         self._failures = 0
         self._logger = create_service_logger("relay")
@@ -144,6 +158,7 @@ class KafkaRelay:
         transactions: OutboxTransactions | None = None
         try:
             outbox_id = await self._database.read(read_outbox_id)
+            await self._note_ending(outbox_id)
             transactions = await OutboxTransactions.opened(
                 self._connection,
                 outbox_id,
@@ -165,8 +180,19 @@ class KafkaRelay:
                 await transactions.close()
         return None
 
+    async def _note_ending(self, outbox_id: str) -> None:
+        commits = await last_ending(self._connection, outbox_id)
+        if commits is not None:
+            await self._database.write(partial(note_ending, commits=commits))
+        await self._at(Step.ENDING_NOTED)
+
     async def _settle(self, transactions: OutboxTransactions, outbox_id: str) -> int:
-        """Mark what is published; return the id of the row after which to go on."""
+        """Mark what is published, and only that; return the id of the row after which to go on."""
+        topics, commits = await self._database.read(
+            lambda db: (topics_written(db), last_commits(db))
+        )
+        await transactions.decide(topics, commits)
+        await self._at(Step.DECIDED)
         position = await transactions.position()
         await self._at(Step.POSITION_READ)
         catch_up = partial(_catch_up, position=position, now=self._platform.clock.now())
@@ -178,6 +204,13 @@ class KafkaRelay:
                 f"{position} of it, which it never had; it goes on under a new id"
             )
         await self._at(Step.CAUGHT_UP)
+        if caught_up.rolled_back:
+            self._logger.warning(
+                "broker_rolled_back", module=self._module, rows=caught_up.rolled_back
+            )
+        if position is None:
+            # From now on no position means a forgotten one, never one that was rolled back.
+            await transactions.publish([], caught_up.after, no_stop)
         self._logger.info(
             "relay_settled",
             module=self._module,
@@ -186,6 +219,7 @@ class KafkaRelay:
             marked=caught_up.marked,
         )
         RELAY_PUBLISHED.labels(self._module).inc(caught_up.marked)
+        self._hidden.published(self._platform.clock.monotonic())
         return caught_up.after
 
     async def _publish(self, transactions: OutboxTransactions, after: int) -> None:
@@ -195,16 +229,38 @@ class KafkaRelay:
             rows = await self._database.read(partial(read_slice, after=after))
             if not rows.messages:
                 self._all_is_well()
+                if await self._is_hidden_for_long(transactions):
+                    break
                 with anyio.move_on_after(LOOK_SECONDS):
                     await self._committed.wait()
                 continue
             await self._at(Step.SLICE_READ)
             messages = [self._fitted(message) for message in rows.messages]
+            await self._note_topics(messages)
             await transactions.publish(messages, rows.last_id, self._at)
             await self._mark(after, rows.last_id)
             after = rows.last_id
+            self._hidden.published(self._platform.clock.monotonic())
             self._all_is_well()
         self._logger.info("relay_producer_renewed", module=self._module)
+
+    async def _is_hidden_for_long(self, transactions: OutboxTransactions) -> bool:
+        """Tell whether readers wait for something to end that only a new settling ends."""
+        clock = self._platform.clock
+        if not self._hidden.wants_look(clock.monotonic()):
+            return False
+        hidden = await transactions.hidden_from(await self._database.read(topics_written))
+        is_stuck = self._hidden.is_stuck(clock.monotonic(), hidden)
+        if is_stuck:
+            places = [f"{topic}[{number}] from {at}" for (topic, number), at in hidden.items()]
+            self._logger.warning("published_but_hidden", module=self._module, where=sorted(places))
+        return is_stuck
+
+    async def _note_topics(self, messages: Sequence[Message]) -> None:
+        new = {message.topic for message in messages} - self._topics
+        if new:
+            await self._database.write(partial(note_topics, topics=new))
+            self._topics |= new
 
     async def _mark(self, after: int, last_id: int) -> None:
         now = self._platform.clock.now()
@@ -259,18 +315,21 @@ class KafkaRelay:
 class _CaughtUp(NamedTuple):
     after: int
     marked: int
+    rolled_back: int
 
 
 def _catch_up(
     connection: sqlite3.Connection, position: int | None, now: datetime
 ) -> _CaughtUp | None:
-    """Mark all rows up to ``position``; None (and a new id) when there cannot be such a row."""
+    """Mark the rows up to ``position``; None (and a new id) when there cannot be such a row."""
     last_id = last_given_id(connection)
     if position is not None and position > last_id:
         renew(connection)
         return None
+    rolled_back = 0 if position is None else unmark_rolled_back(connection, position)
     before = before_unsent(connection)
     sent_up_to = last_id if before is None else before
     if position is None or position <= sent_up_to:
-        return _CaughtUp(sent_up_to, 0)
-    return _CaughtUp(position, mark_sent_up_to(connection, sent_up_to, position, now))
+        return _CaughtUp(sent_up_to, 0, rolled_back)
+    marked = mark_sent_up_to(connection, sent_up_to, position, now)
+    return _CaughtUp(position, marked, rolled_back)

@@ -8,8 +8,12 @@ class Step(StrEnum):
     """What has just been done (or, where it says so, is about to be)."""
 
     LEASE_TAKEN = auto()
+    ENDING_NOTED = auto()
+    """What the broker knows of the last transaction's ending is in the store."""
     STARTED = auto()
     """The new producer runs: its predecessor is fenced off and its transaction ended."""
+    DECIDED = auto()
+    """Whatever was left undecided has ended as the last transaction had."""
     POSITION_READ = auto()
     CAUGHT_UP = auto()
     """Rows up to the position are marked."""

@@ -1,4 +1,4 @@
-"""Ten bugs, each in force only where a run is made of its build: the simulation must catch them."""
+"""Bugs, each in force only where a run is made of its build: the simulation must catch them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,10 +12,12 @@ from tests.simulation.planted.keeping import (
     DeadLetterBeforeCommit,
     DeadlineOnlyInMemory,
     DedupeRemoved,
+    EndingForgotten,
     OffsetCommittedFirst,
     OutboxMarkedBeforePublish,
     ProjectionAppliedTwice,
     RetryWithoutBackoff,
+    SilentReconnection,
 )
 from tests.simulation.world import Build
 
@@ -31,6 +33,8 @@ PLANTED: Mapping[str, type[Build]] = MappingProxyType(
         "retry-without-backoff": RetryWithoutBackoff,
         "projection-applied-twice": ProjectionAppliedTwice,
         "dead-letter-before-commit": DeadLetterBeforeCommit,
+        "ending-forgotten": EndingForgotten,
+        "silent-reconnection": SilentReconnection,
     }
 )
 """What is wrong → the build that has it."""

@@ -21,7 +21,9 @@ from huleedu.transport.consumer import Heard, StoreConsumer, hear
 from huleedu.transport.event_progress import EventProgress
 from huleedu.transport.failures import dead_letter, dead_letter_cause
 from huleedu.transport.kafka import group, stateless_group, stored_group
+from huleedu.transport.kafka import relay as kafka_relay
 from huleedu.transport.kafka.partition_progress import PartitionProgress
+from huleedu.transport.kafka.transactions import OutboxTransactions
 from huleedu.transport.protocol import Delivery
 from tests.simulation.replaced import replaced
 from tests.simulation.world import Build
@@ -179,3 +181,21 @@ def _again(one: Heard) -> Heard:
     again = str(uuid5(derived_event_id("again"), one.message.event_id))
     headers = {**one.message.headers, Header.EVENT_ID: again}
     return Heard(one.event, one.envelope, replace(one.message, headers=headers))
+
+
+class EndingForgotten(Build):
+    """Whatever a broker left undecided when it went away is rolled back."""
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        with super().patched(), replaced(kafka_relay, "last_commits", lambda _connection: False):
+            yield
+
+
+class SilentReconnection(Build):
+    """A producer goes on whose broker was away meanwhile."""
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        with super().patched(), replaced(OutboxTransactions, "is_doubtful", False):
+            yield

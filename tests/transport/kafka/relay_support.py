@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import TopicAlreadyExistsError
 
 from huleedu.core.clock import SystemClock
+from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.store import outbox
@@ -17,7 +18,7 @@ from huleedu.store.outbox_identity import outbox_identity_migrations
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.position import position_partition
 from huleedu.transport.kafka.relay import KafkaRelay, RelayTimes
-from huleedu.transport.kafka.steps import At, no_stop
+from huleedu.transport.kafka.steps import At, Step, no_stop
 from tests.support.eventually import eventually
 from tests.support.kafka_topics import create_topic
 
@@ -32,6 +33,19 @@ async def make_position_topic(bootstrap_servers: str) -> None:
         await create_topic(bootstrap_servers, position_partition().topic)
     except TopicAlreadyExistsError:
         return
+
+
+class FailsOnce:
+    """The broker seems to be away once, at this step."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.has_failed = False
+
+    async def at(self, step: Step) -> None:
+        if step == self._step and not self.has_failed:
+            self.has_failed = True
+            raise BrokerUnavailable(f"as planned, at {step}")
 
 
 @asynccontextmanager

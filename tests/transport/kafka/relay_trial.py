@@ -35,7 +35,10 @@ KEYS = [b"k%d" % number for number in range(7)]
 PROCESSES = 3
 WAIT_SECONDS_MAX = 30.0
 LOCKED_SECONDS_MAX = 2.5  # longer than a take-over takes
-TAKEOVER_STEPS = (Step.LEASE_TAKEN, Step.STARTED, Step.POSITION_READ, Step.CAUGHT_UP)
+TAKEOVER_STEPS = (
+    *(Step.LEASE_TAKEN, Step.ENDING_NOTED, Step.STARTED, Step.DECIDED),
+    *(Step.POSITION_READ, Step.CAUGHT_UP),
+)
 TREE = Path(__file__).parents[3]
 
 
@@ -153,7 +156,7 @@ class Trial:
         self.hurt[f"{plan.step}/{plan.action}"] += 1
         self._put(plan)
         if plan.step in TAKEOVER_STEPS:
-            (await self._leader()).send(signal.SIGKILL)
+            self._replace(await self._leader())  # not to be taken for the one that the plan hits
         await self._until(lambda: not self.plan.exists(), f"{plan} befalls somebody")
         if plan.action == "stop":
             await self._until(lambda: any(r.is_stopped for r in self._alive()), "one is stopped")
@@ -211,7 +214,8 @@ class Trial:
         await self._until_drained()
         for relay in self._relays:
             # One that is still starting does not listen for the signal yet.
-            assert await relay.end() in (0, -signal.SIGTERM), "who is asked to end ends well"
+            code = await relay.end()
+            assert code in (0, -signal.SIGTERM), f"ended with {code}: {self.log_tail()}"
         self._relays.clear()
         partitions = [TopicPartition(t, p) for t in self.topics for p in range(PARTITIONS)]
         return judged(self.said, await read_all(self.bootstrap_servers, partitions))
@@ -235,10 +239,13 @@ class Trial:
 
     async def _heal(self) -> None:
         for relay in [relay for relay in self._relays if relay.is_dead]:
-            relay.kill()
-            self._relays.remove(relay)
-            self._start_relay()
+            self._replace(relay)
         await self._progress()
+
+    def _replace(self, relay: RelayProcess) -> None:
+        relay.kill()
+        self._relays.remove(relay)
+        self._start_relay()
 
     async def _leader(self) -> RelayProcess:
         deadline = time.monotonic() + WAIT_SECONDS_MAX

@@ -11,11 +11,13 @@ from huleedu.core.message import Message
 from huleedu.store import outbox
 from huleedu.store.migrations import migrate
 from huleedu.store.outbox import outbox_migrations
+from huleedu.store.outbox_identity import outbox_identity_migrations
 from huleedu.transport.kafka.outbox_slices import (
     before_unsent,
     last_given_id,
     mark_sent_up_to,
     read_slice,
+    unmark_rolled_back,
 )
 
 NOW = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
@@ -23,7 +25,7 @@ NOW = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
 
 def opened() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection, "s", [outbox_migrations])
+    migrate(connection, "s", [outbox_migrations, outbox_identity_migrations])
     return connection
 
 
@@ -107,3 +109,29 @@ def test_an_id_is_remembered_after_its_row_is_purged() -> None:
         outbox.purge_sent(connection, NOW + timedelta(days=2), timedelta(days=1))
 
         assert last_given_id(connection) == 3
+
+
+@given(
+    slices=st.lists(st.integers(1, 4), max_size=5),
+    elsewhere=st.integers(0, 3),
+    position=st.integers(0, 20),
+)
+def test_what_a_broker_rolled_back_is_sent_again(
+    slices: list[int], elsewhere: int, position: int
+) -> None:
+    """Of the rows above the position, those that this broker had acknowledged, and no others."""
+    with closing(opened()) as connection:
+        after = 0
+        for count in slices:
+            outbox.add(connection, [message(after + n) for n in range(count)], NOW)
+            mark_sent_up_to(connection, after, after + count, NOW)
+            after += count
+        outbox.add(connection, [message(after + n) for n in range(elsewhere)], NOW)
+        outbox.mark_sent(connection, range(after + 1, after + elsewhere + 1), NOW)
+        outbox.add(connection, [message(after + elsewhere)], NOW)
+
+        assert unmark_rolled_back(connection, position) == max(0, after - position)
+
+        again = numbers(list(read_slice(connection, 0).messages))
+        assert again == [*range(position, after), after + elsewhere]
+        assert unmark_rolled_back(connection, position) == 0

@@ -7,7 +7,6 @@ import anyio
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.core.metrics import OUTBOX_ROWS, RELAY_PUBLISHED
 from huleedu.store.outbox_identity import read_outbox_id
@@ -17,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
 from tests.support.kafka_topics import create_topic
 from tests.transport.kafka.relay_support import (
+    FailsOnce,
     drained,
     make_position_topic,
     opened,
@@ -44,19 +44,6 @@ def messages(topic: str, first: int, count: int) -> list[Message]:
     ]
 
 
-class FailsOnce:
-    """The broker seems to be away once, at this step."""
-
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self.has_failed = False
-
-    async def at(self, step: Step) -> None:
-        if step == self._step and not self.has_failed:
-            self.has_failed = True
-            raise BrokerUnavailable(f"as planned, at {step}")
-
-
 async def test_rows_arrive_as_they_were_said(
     tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
 ) -> None:
@@ -80,7 +67,9 @@ async def test_rows_arrive_as_they_were_said(
 @pytest.mark.parametrize(
     "step",
     [
+        Step.ENDING_NOTED,
         Step.STARTED,
+        Step.DECIDED,
         Step.POSITION_READ,
         Step.CAUGHT_UP,
         Step.SLICE_READ,

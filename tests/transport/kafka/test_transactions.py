@@ -5,13 +5,14 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import Fenced
 from huleedu.transport.kafka.steps import Step, no_stop
-from huleedu.transport.kafka.transactions import OutboxTransactions
+from huleedu.transport.kafka.transactions import OutboxTransactions, last_ending
 from tests.support.eventually import eventually
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
 from tests.transport.kafka.relay_support import make_position_topic, read
@@ -113,14 +114,59 @@ async def test_an_aborted_transaction_lets_readers_go_on(
     assert list(await read(broker.bootstrap_servers, topic)) == []
 
 
+async def test_what_readers_are_not_shown_is_told(broker: AnyBroker, new_topic: NewTopic) -> None:
+    """From the first record of a transaction that has not ended, whoever's it is, until it has."""
+    topic = await new_topic("said", partitions=2)
+    ours = await opened(broker, uuid4().hex)
+    other = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap_servers, transactional_id=uuid4().hex
+    )
+    await other.start()
+    try:
+        await ours.publish([message(topic, "a")], 1, no_stop)
+        await eventually(lambda: ours.hidden_from([topic, "gone"]), lambda hidden: not hidden)
+        await other.begin_transaction()
+        record = await other.send_and_wait(topic, b"b", key=b"k")
+        await ours.publish([message(topic, "c")], 2, no_stop)
+
+        hidden = await ours.hidden_from([topic])
+        await other.abort_transaction()
+
+        assert hidden == {TopicPartition(topic, record.partition): record.offset}
+        await eventually(lambda: ours.hidden_from([topic]), lambda hidden: not hidden)
+    finally:
+        await other.stop()
+        await ours.close()
+
+
+async def test_a_lost_connection_casts_doubt(broker: AnyBroker, new_topic: NewTopic) -> None:
+    """Whoever answers on a new one may have been away: nothing more is begun."""
+    topic = await new_topic("said", partitions=1)
+    transactions = await opened(broker, uuid4().hex)
+    try:
+        await transactions.publish([message(topic, "a")], 1, no_stop)
+        before = transactions.is_doubtful
+        for connection in list(transactions._producer.client._conns.values()):
+            connection.close()
+
+        with pytest.raises(BrokerUnavailable):
+            await transactions.publish([message(topic, "b")], 2, no_stop)
+
+        assert (before, transactions.is_doubtful) == (False, True)
+    finally:
+        await transactions.close()
+
+    assert list(await read(broker.bootstrap_servers, topic)) == [message(topic, "a")]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_request_that_was_repeated_casts_doubt(
     own_broker: KafkaBroker, new_topic: NewTopic
 ) -> None:
     """When the library had to commit twice to be answered once, the producer is not used again."""
-    topic = await new_topic("said", partitions=1)
-    transactions = await opened(own_broker, uuid4().hex, call_seconds=50.0)
+    topic, outbox_id = await new_topic("said", partitions=1), uuid4().hex
+    transactions = await opened(own_broker, outbox_id, call_seconds=50.0)
 
     frozen = anyio.Event()
 
@@ -145,6 +191,18 @@ async def test_a_request_that_was_repeated_casts_doubt(
         assert (before, transactions.is_doubtful) == (False, True)
     finally:
         await transactions.close()
+    await _settle(own_broker, outbox_id, topic)
+    assert len(await read(own_broker.bootstrap_servers, topic)) == 2
+
+
+async def _settle(broker: AnyBroker, outbox_id: str, topic: str) -> None:
+    """Do what a relay does first."""
+    commits = await last_ending(KafkaConnection(broker.bootstrap_servers), outbox_id)
+    newer = await opened(broker, outbox_id)
+    try:
+        await newer.decide([topic], commits is True)
+    finally:
+        await newer.close()
 
 
 async def _position(transactions: OutboxTransactions) -> int | str | None:
