@@ -59,9 +59,15 @@ async def started(connection: KafkaConnection, **options: Any) -> AIOKafkaProduc
             await closed(producer)
 
 
-async def closed(producer: AIOKafkaProducer) -> None:
-    """Close the producer, whatever state it is in, in about ``CLOSE_SECONDS`` at most."""
+async def closed(producer: AIOKafkaProducer, *, flushing: bool = True) -> None:
+    """Close the producer, whatever state it is in, in about ``CLOSE_SECONDS`` at most.
+
+    Without ``flushing`` it sends nothing any more.
+    """
     with anyio.CancelScope(shield=True):
+        if not flushing:
+            await _stop_sending(producer)
+            producer._message_accumulator.fail_all(KafkaError("given up"))
         try:
             with anyio.move_on_after(CLOSE_SECONDS) as time:
                 await producer.stop()
@@ -72,13 +78,17 @@ async def closed(producer: AIOKafkaProducer) -> None:
                 return
         # The library's stop waits for batches that a broker does not take, and leaves its
         # connections open when its sending task failed.
-        sending = producer._sender.sender_task
-        with anyio.move_on_after(1.0):
-            if sending is not None and not sending.done():
-                sending.cancel()
-                await asyncio.wait([sending])
+        await _stop_sending(producer)
         with anyio.move_on_after(1.0):
             await producer.client.close()
+
+
+async def _stop_sending(producer: AIOKafkaProducer) -> None:
+    sending = producer._sender.sender_task
+    with anyio.move_on_after(1.0):
+        if sending is not None and not sending.done():
+            sending.cancel()
+            await asyncio.wait([sending])
 
 
 async def _nothing() -> None:

@@ -12,7 +12,8 @@ from typing import Any, Self
 import anyio
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, AddPartitionsToTxnRequest
 
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
@@ -33,6 +34,8 @@ CALL_SECONDS = 5.0
 ABORT_SECONDS = 2.0
 TRANSACTION_TIMEOUT_MS = 10_000
 """An open transaction holds up every read_committed reader, at most for so long."""
+_BEGINNING = (AddPartitionsToTxnRequest, AddOffsetsToTxnRequest)
+"""Requests by which a transaction gets more participants."""
 
 
 async def last_ending(connection: KafkaConnection, outbox_id: str) -> bool | None:
@@ -121,6 +124,8 @@ class OutboxTransactions:
         a newer producer is open.
         """
         await self._await_topics(sorted({message.topic for message in messages}))
+        if self.is_doubtful:
+            raise BrokerUnavailable("beginning a transaction: an earlier request got no answer")
         with within(self._call_seconds, "beginning a transaction"):
             await self._producer.begin_transaction()
         self._is_open = True
@@ -151,8 +156,8 @@ class OutboxTransactions:
             self._is_unanswered = True
 
     async def close(self) -> None:
-        """Close the producer in bounded time."""
-        await closed(self._producer)
+        """Close the producer in bounded time; what it has not sent is for the next one."""
+        await closed(self._producer, flushing=False)
 
     async def _await_topics(self, topics: Sequence[str]) -> None:
         # Before a transaction is begun: while it waited for a topic, all readers would wait for it.
@@ -165,8 +170,6 @@ class OutboxTransactions:
         """Give up what is awaited inside at the first doubt.  Raises ``BrokerUnavailable``."""
         with anyio.CancelScope() as scope:
             self._sending = scope
-            if self.is_doubtful:
-                scope.cancel()
             try:
                 yield
             finally:
@@ -179,9 +182,11 @@ class OutboxTransactions:
         client = producer.client
         request: Callable[..., Awaitable[Any]] = client.send
 
-        async def watched(*arguments: Any, **options: Any) -> Any:
+        async def watched(node: int, asked: Any, **options: Any) -> Any:
+            if isinstance(asked, _BEGINNING) and self.is_doubtful:
+                raise KafkaConnectionError("nothing is begun once there is doubt")
             try:
-                return await request(*arguments, **options)
+                return await request(node, asked, **options)
             except KafkaError:
                 self._is_unanswered = True
                 if self._sending is not None:
