@@ -38,7 +38,7 @@ class SimulatedProducer:
         self._transaction: Transaction | None = None
         self.client = _Client(self)
         self._sender = SimpleNamespace(sender_task=None)
-        self._message_accumulator = SimpleNamespace(fail_all=lambda _error: None)
+        self._message_accumulator = SimpleNamespace(_batches={}, _pending_batches=set())
 
     async def start(self) -> None:
         await self._endpoint.round_trip()

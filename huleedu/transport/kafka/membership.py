@@ -5,7 +5,6 @@ listener here only takes notes and waits, for a bounded time, until nothing is b
 must not fail is done by whoever consumes.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from aiokafka.errors import (
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
+from huleedu.transport.kafka.closing import has_stopped
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.consumer_times import DEFAULT_TIMES, ConsumerTimes
 
@@ -292,21 +292,8 @@ def _names(partitions: Any) -> list[str]:
 
 
 async def _closed(client: AIOKafkaConsumer) -> None:
-    """Close it in bounded time.
-
-    In a task of its own: while the broker is away the library's ``stop`` ends half-way, with the
-    cancellation of a fetch of its own that waits for its next attempt.  Ours it would end, too.
-    """
+    """Close it in bounded time."""
     with anyio.CancelScope(shield=True):
-        stopping = asyncio.ensure_future(client.stop())
-        await asyncio.wait([stopping], timeout=COMMIT_SECONDS)
-        if not stopping.done():
-            stopping.cancel()
-            await asyncio.wait([stopping], timeout=1.0)
-        if not stopping.done() or stopping.cancelled():
+        if not await has_stopped(client.stop(), COMMIT_SECONDS):
             with anyio.move_on_after(1.0):
                 await client._client.close()  # its connections, which come last
-        elif isinstance(error := stopping.exception(), KafkaError):
-            _logger.warning("consumer_close_failed", error=repr(error))
-        elif error is not None:
-            raise error

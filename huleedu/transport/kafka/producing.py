@@ -1,17 +1,17 @@
 """The life of a producer of the library: started and closed in bounded time, and never half."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any
 
 import anyio
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
 from huleedu.transport.failures import pause_seconds
+from huleedu.transport.kafka.closing import has_stopped
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
 from huleedu.transport.kafka.record import header_pairs
@@ -25,8 +25,6 @@ REQUEST_BYTES_MAX = 1_048_576
 RETRY_SECONDS_MAX = 1.0
 """The longest pause before a new producer.  Rows are to flow within 5 s of a broker's return, and
 after it was killed the broker itself takes about 3 s to know transactions again."""
-
-_logger = create_service_logger("kafka")
 
 
 def retry_seconds(failures: int, random: Random) -> float:
@@ -67,20 +65,24 @@ async def closed(producer: AIOKafkaProducer, *, flushing: bool = True) -> None:
     with anyio.CancelScope(shield=True):
         if not flushing:
             await _stop_sending(producer)
-            producer._message_accumulator.fail_all(KafkaError("given up"))
-        try:
-            with anyio.move_on_after(CLOSE_SECONDS) as time:
-                await producer.stop()
-        except KafkaError as error:  # its own task had failed already
-            _logger.debug("producer_failed_while_closing", error=repr(error))
-        else:
-            if not time.cancelled_caught:
-                return
+            _forget_unsent(producer)
+        if await has_stopped(producer.stop(), CLOSE_SECONDS):
+            return
         # The library's stop waits for batches that a broker does not take, and leaves its
         # connections open when its sending task failed.
         await _stop_sending(producer)
         with anyio.move_on_after(1.0):
             await producer.client.close()
+
+
+def _forget_unsent(producer: AIOKafkaProducer) -> None:
+    unsent = producer._message_accumulator
+    for batch in [*itertools.chain(*unsent._batches.values()), *unsent._pending_batches]:
+        for future in (batch.future, batch._drain_waiter):
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # or Python complains that nobody has looked at it
+    unsent._batches.clear()
+    unsent._pending_batches.clear()
 
 
 async def _stop_sending(producer: AIOKafkaProducer) -> None:

@@ -183,9 +183,9 @@ class OutboxTransactions:
         request: Callable[..., Awaitable[Any]] = client.send
 
         async def watched(node: int, asked: Any, **options: Any) -> Any:
-            if isinstance(asked, _BEGINNING) and self.is_doubtful:
-                raise KafkaConnectionError("nothing is begun once there is doubt")
             try:
+                if isinstance(asked, _BEGINNING) and self.is_doubtful:
+                    raise KafkaConnectionError("nothing is begun once there is doubt")
                 return await request(node, asked, **options)
             except KafkaError:
                 self._is_unanswered = True
