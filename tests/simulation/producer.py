@@ -38,6 +38,7 @@ class SimulatedProducer:
         self._transaction: Transaction | None = None
         self.client = _Client(self)
         self._sender = SimpleNamespace(sender_task=None)
+        self._txn_manager = None
         self._message_accumulator = SimpleNamespace(_batches={}, _pending_batches=set())
 
     async def start(self) -> None:

@@ -77,10 +77,13 @@ async def closed(producer: AIOKafkaProducer, *, flushing: bool = True) -> None:
 
 def _forget_unsent(producer: AIOKafkaProducer) -> None:
     unsent = producer._message_accumulator
-    for batch in [*itertools.chain(*unsent._batches.values()), *unsent._pending_batches]:
-        for future in (batch.future, batch._drain_waiter):
-            if not future.cancel() and not future.cancelled():
-                future.exception()  # or Python complains that nobody has looked at it
+    batches = [*itertools.chain(*unsent._batches.values()), *unsent._pending_batches]
+    futures = [future for one in batches for future in (one.future, one._drain_waiter)]
+    if (transactions := producer._txn_manager) is not None:
+        futures.append(transactions._transaction_waiter)
+    for future in futures:
+        if future is not None and not future.cancel() and not future.cancelled():
+            future.exception()  # or Python complains that nobody has looked at it
     unsent._batches.clear()
     unsent._pending_batches.clear()
 
