@@ -130,6 +130,30 @@ def create_listening(database: SchemaDatabase) -> None:
         ) STRICT""")
 
 
+@els_migrations()
+def keep_batches_by_row(database: SchemaDatabase) -> None:
+    """Give batches a rowid, in the order of their registration, and order the open ones by it.
+
+    Texts name batches that are registered together, wherever their ids would put them: the counts
+    of several are on one page.  Taking a text writes a fifth less and costs a tenth less CPU so.
+    """
+    (declared,) = database.conn.execute(
+        "SELECT sql FROM sqlite_schema WHERE name = 'batch'"
+    ).fetchone()
+    indexes = database.conn.execute(
+        "SELECT sql FROM sqlite_schema WHERE tbl_name = 'batch' AND type = 'index'"
+        " AND sql IS NOT NULL AND name != 'batch_open'"
+    ).fetchall()
+    by_row = declared.replace("STRICT, WITHOUT ROWID", "STRICT")
+    database.conn.execute("ALTER TABLE batch RENAME TO batch_before")
+    database.conn.execute(by_row.replace("TEXT PRIMARY KEY", "TEXT NOT NULL PRIMARY KEY"))
+    database.conn.execute("INSERT INTO batch SELECT * FROM batch_before ORDER BY registered_at")
+    database.conn.execute("DROP TABLE batch_before")
+    for (index,) in indexes:
+        database.conn.execute(index)
+    database.conn.execute("CREATE INDEX batch_open ON batch (registered_at) WHERE ready_at IS NULL")
+
+
 def json_list(values: object) -> str:
     """Return a JSON array to be bound to a ``json_each(?)``."""
     return msgspec.json.encode(values).decode()

@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
+import pytest
+
 from huleedu.core.clock import to_text
 from huleedu.els.deadlines import Deadlines
 from huleedu.els.handlers import EssayLifecycle
@@ -85,3 +87,23 @@ def test_the_batches_of_an_older_store_get_their_deadlines() -> None:
     assert [(one.batch_id, one.seconds) for one in late] == [("waits", DAY.total_seconds())]
     assert early == []
     assert [(one.batch_id, one.failed_essay_ids) for one in over] == [("checked", ["e1"])]
+
+
+def test_batches_of_an_older_store_stand_in_the_order_of_their_registration() -> None:
+    """Whatever their ids are: their counts change together, and so lie on the same pages."""
+    with closing(older_store()) as store:
+        store.execute(
+            "UPDATE batch SET registered_at = ? WHERE batch_id = 'over'", (to_text(AT - DAY),)
+        )
+        store.execute(
+            "UPDATE batch SET registered_at = ? WHERE batch_id = 'checked'", (to_text(AT + DAY),)
+        )
+        before = store.execute("SELECT * FROM batch ORDER BY batch_id").fetchall()
+        migrate(store, "test", MIGRATIONS)
+
+        in_order = store.execute("SELECT batch_id FROM batch ORDER BY rowid").fetchall()
+        assert in_order == [("over",), ("waits",), ("checked",)]
+        after = store.execute("SELECT * FROM batch ORDER BY batch_id").fetchall()
+        assert [row[: len(before[0])] for row in after] == before
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
+            store.execute("INSERT INTO batch (batch_id) VALUES (NULL)")
