@@ -62,12 +62,13 @@ async def test_messages_deleted_before_they_are_read_stop_the_partition(bus: Kaf
     slow = Slow(store, note_effects, bus.platform, "module")
     said = [proceed(bus.platform, f"b{n}") for n in range(6)]
     member = Member(bus, group(GROUP, slow), store)
-    assert isinstance(member.group, StoredGroup)
+    consumer = member.group
+    assert isinstance(consumer, StoredGroup)
     async with member.running():
         await publish(bus, said[:1])
         await until(member.membership.handling.locked)
         await publish(bus, said[1:2])
-        await until(lambda: bool(member.group._ahead))
+        await until(lambda: bool(consumer._ahead))
         await publish(bus, said[2:3])
         await publish(bus, said[3:])
         await delete_before(bus, 5)
