@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from huleedu.core.errors import MalformedMessage, TooLarge
 from huleedu.core.messages import EventData, Moment, in_utc
@@ -34,6 +35,11 @@ _outer = msgspec.json.Decoder(EventEnvelope[msgspec.Raw])
 _inner: dict[str, msgspec.json.Decoder[Any]] = {
     topic.name: msgspec.json.Decoder(topic.data_type) for topic in TOPICS.values()
 }
+# Both stages in one, which costs a quarter less; only the two tell what is wrong.
+_whole: dict[str, msgspec.json.Decoder[EventEnvelope[Any]]] = {
+    topic.name: msgspec.json.Decoder(EventEnvelope[topic.data_type])  # type: ignore[name-defined]
+    for topic in TOPICS.values()
+}
 
 
 def encode(envelope: EventEnvelope[EventData]) -> bytes:
@@ -54,8 +60,8 @@ def decode(topic: str, value: bytes | None) -> EventEnvelope[EventData]:
     a missing or mistyped field, a time without offset, another schema version, an event_type that
     differs from the topic, a topic that is not ours.
     """
-    inner = _inner.get(topic)
-    if inner is None:
+    whole = _whole.get(topic)
+    if whole is None:
         raise MalformedMessage(f"{topic!r} is none of our topics")
     if value is None:
         raise MalformedMessage(f"a message on {topic} has no value")
@@ -64,28 +70,31 @@ def decode(topic: str, value: bytes | None) -> EventEnvelope[EventData]:
             f"a message on {topic} has {len(value):,} bytes; {EVENT_BYTES_MAX:,} are allowed"
         )
     try:
-        outer = _outer.decode(value)
-        _check(topic, outer)
-        said_at = in_utc(outer.event_timestamp)
-        data = inner.decode(outer.data)
+        try:
+            envelope = whole.decode(value)
+        except (msgspec.MsgspecError, ValueError):
+            envelope = _decode_in_stages(topic, value)
+        _check(topic, envelope)
+        said_at = in_utc(envelope.event_timestamp)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"a message on {topic} cannot be read: {error}") from error
-    if _event_named_in(data) != event_on(topic).value:
-        raise MalformedMessage(
-            f"event {outer.event_id} on {topic} calls itself {_event_named_in(data)!r}"
-        )
-    return EventEnvelope(
-        event_id=outer.event_id,
-        event_type=topic,
-        event_timestamp=said_at,
-        source_service=outer.source_service,
-        correlation_id=outer.correlation_id,
-        data_schema_uri=outer.data_schema_uri,
-        data=data,
-    )
+    named = _event_named_in(envelope.data)
+    if named != event_on(topic):
+        raise MalformedMessage(f"event {envelope.event_id} on {topic} calls itself {named!r}")
+    if said_at is not envelope.event_timestamp:
+        envelope = replace(envelope, event_timestamp=said_at)
+    return envelope
 
 
-def _check(topic: str, outer: EventEnvelope[msgspec.Raw]) -> None:
+def _decode_in_stages(topic: str, value: bytes) -> EventEnvelope[Any]:
+    """Do the same and, where it fails, judge the envelope before what is in it."""
+    outer: EventEnvelope[Any] = _outer.decode(value)
+    _check(topic, outer)
+    in_utc(outer.event_timestamp)
+    return replace(outer, data=_inner[topic].decode(outer.data))
+
+
+def _check(topic: str, outer: EventEnvelope[Any]) -> None:
     if outer.schema_version != SCHEMA_VERSION:
         raise MalformedMessage(
             f"event {outer.event_id} on {topic} has schema version {outer.schema_version}; "

@@ -195,6 +195,23 @@ def test_a_missing_part_is_malformed(event: ProcessingEvent, path: str) -> None:
         decode(topic_name(event), json.dumps(spoken).encode())
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("schema_version", 2, "schema version 2"),
+        ("event_type", "huleedu.batch.cancelled.v1", "says that it is"),
+        ("event_timestamp", "2025-05-30T08:00:00", "event_timestamp"),
+    ],
+)
+def test_the_envelope_is_judged_before_what_is_in_it(path: str, value: object, told: str) -> None:
+    """Data of another version cannot be read either; what is wrong is the version."""
+    spoken = _spoken(TIMEOUT)
+    spoken["data"] = {"of": "another version"}
+
+    with pytest.raises(MalformedMessage, match=told):
+        decode(topic_name(TIMEOUT), _with(spoken, path, value))
+
+
 @pytest.mark.parametrize("event", list(TOPICS))
 def test_an_event_on_the_wrong_topic_is_malformed(event: ProcessingEvent) -> None:
     """A consumer goes by the topic: an envelope of another one is refused there."""
