@@ -90,7 +90,24 @@ class Peer:
 
 def peer_http() -> httpx.AsyncClient:
     """Return a client for asking peers: never through a proxy, never redirected."""
-    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False)
+    return httpx.AsyncClient(
+        transport=_Connecting(trust_env=False),
+        timeout=TIMEOUT,
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+class _Connecting(httpx.AsyncHTTPTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except AttributeError as error:
+            # anyio asks a new connection for its socket; one that the peer has closed by then has
+            # none under uvloop (a peer that was killed at that moment).
+            if error.obj is not None:
+                raise
+            raise httpx.ConnectError("the connection was closed at once") from error
 
 
 def _checked(url: str, setting: str) -> str:
