@@ -1,6 +1,7 @@
 """The end of a client of the library, in bounded time."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -28,10 +29,9 @@ async def has_stopped(stop: Coroutine[Any, Any, None], seconds: float) -> bool:
             await asyncio.wait([stopping], timeout=_AFTER_CANCEL_SECONDS)
     if not stopping.done() or stopping.cancelled():
         return False
-    error = stopping.exception()
-    if isinstance(error, KafkaError):  # one of its tasks had failed already
-        _logger.debug("client_failed_while_closing", error=repr(error))
-        return False
-    if error is not None:
-        raise error
-    return True
+    if (error := stopping.exception()) is None:
+        return True
+    # One of its tasks had failed already; whatever of, this client is at its end.
+    level = logging.DEBUG if isinstance(error, KafkaError) else logging.ERROR
+    _logger.log(level, "client_failed_while_closing", error=repr(error))
+    return False

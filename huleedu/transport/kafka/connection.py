@@ -10,6 +10,9 @@ from aiokafka.helpers import create_ssl_context
 
 from huleedu.core.errors import Misconfigured
 from huleedu.core.settings import KafkaSettings
+from huleedu.transport.kafka import closed_connections
+
+closed_connections.use_in_library()
 
 
 @dataclass(frozen=True)

@@ -293,7 +293,5 @@ def _names(partitions: Any) -> list[str]:
 
 async def _closed(client: AIOKafkaConsumer) -> None:
     """Close it in bounded time."""
-    with anyio.CancelScope(shield=True):
-        if not await has_stopped(client.stop(), COMMIT_SECONDS):
-            with anyio.move_on_after(1.0):
-                await client._client.close()  # its connections, which come last
+    if not await has_stopped(client.stop(), COMMIT_SECONDS):
+        await has_stopped(client._client.close(), 1.0)  # its connections, which come last

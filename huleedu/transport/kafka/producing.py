@@ -71,8 +71,7 @@ async def closed(producer: AIOKafkaProducer, *, flushing: bool = True) -> None:
         # The library's stop waits for batches that a broker does not take, and leaves its
         # connections open when its sending task failed.
         await _stop_sending(producer)
-        with anyio.move_on_after(1.0):
-            await producer.client.close()
+        await has_stopped(producer.client.close(), 1.0)
 
 
 def _forget_unsent(producer: AIOKafkaProducer) -> None:
