@@ -71,10 +71,12 @@ async def closed(producer: AIOKafkaProducer, *, flushing: bool = True) -> None:
         # The library's stop waits for batches that a broker does not take, and leaves its
         # connections open when its sending task failed.
         await _stop_sending(producer)
+        _forget_unsent(producer)
         await has_stopped(producer.client.close(), 1.0)
 
 
 def _forget_unsent(producer: AIOKafkaProducer) -> None:
+    """Have nobody wait for what was not sent."""
     unsent = producer._message_accumulator
     batches = [*itertools.chain(*unsent._batches.values()), *unsent._pending_batches]
     futures = [future for one in batches for future in (one.future, one._drain_waiter)]
@@ -83,8 +85,6 @@ def _forget_unsent(producer: AIOKafkaProducer) -> None:
     for future in futures:
         if future is not None and not future.cancel() and not future.cancelled():
             future.exception()  # or Python complains that nobody has looked at it
-    unsent._batches.clear()
-    unsent._pending_batches.clear()
 
 
 async def _stop_sending(producer: AIOKafkaProducer) -> None:
