@@ -5,6 +5,7 @@ listener here only takes notes and waits, for a bounded time, until nothing is b
 must not fail is done by whoever consumes.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,9 @@ _NO_PARTITION = TopicPartition("", 0)
 
 Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
+_UNKNOWN = (KafkaError, IllegalStateError, TimeoutError, asyncio.CancelledError)
+"""How a commit ends of which the outcome is not known, or that is the new owner's to make."""
+
 _logger = create_service_logger("kafka")
 
 
@@ -61,6 +65,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._session_ms = int(times.session_seconds * 1000)
         self.max_poll_seconds = times.max_poll_seconds
         self._client: AIOKafkaConsumer | None = None
+        # Let be to its end whenever that is: the library shields what it does, and where it were
+        # cancelled nobody would hear how that ended.
+        self._committing: asyncio.Future[None] | None = None
         self._fetching_since: float | None = None
         self._fetched_at = 0.0
         self.handling = anyio.Lock()
@@ -113,6 +120,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def leave(self) -> None:
         """Leave the group; a broker that does not answer is not waited for."""
         client, self._client = self._client, None
+        self._committing = None
         self.has_joined = False
         self.assigned.clear()
         if client is not None:
@@ -182,13 +190,18 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         ours = {tp: offset for tp, offset in offsets.items() if tp in self.assigned}
         if not ours:
             return ours
-        try:
-            with anyio.fail_after(COMMIT_SECONDS):
-                await self.client.commit(ours)
-        except (KafkaError, IllegalStateError, TimeoutError) as error:
-            _logger.warning("commit_unknown", group=self._group, error=repr(error))
-            return {}
-        return ours
+        error: BaseException | None = TimeoutError()
+        if await _has_ended(self._committing):  # an earlier one of which nothing was heard
+            self._committing = asyncio.ensure_future(self.client.commit(ours))
+            self._committing.add_done_callback(_error_of)
+            if await _has_ended(self._committing):
+                error = _error_of(self._committing)
+        if error is None:
+            return ours
+        if not isinstance(error, _UNKNOWN):
+            raise error
+        _logger.warning("commit_unknown", group=self._group, error=repr(error))
+        return {}
 
     async def committed(
         self, partitions: Sequence[TopicPartition]
@@ -289,6 +302,17 @@ def message_of(record: ConsumerRecord) -> Message:
 
 def _names(partitions: Any) -> list[str]:
     return sorted(f"{tp.topic}[{tp.partition}]" for tp in partitions)
+
+
+async def _has_ended(commit: "asyncio.Future[None] | None") -> bool:
+    """Wait for it for a bounded time."""
+    if commit is not None:
+        await asyncio.wait([commit], timeout=COMMIT_SECONDS)
+    return commit is None or commit.done()
+
+
+def _error_of(ended: "asyncio.Future[None]") -> BaseException | None:
+    return asyncio.CancelledError() if ended.cancelled() else ended.exception()
 
 
 async def _closed(client: AIOKafkaConsumer) -> None:
