@@ -16,19 +16,17 @@ class HiddenWatch:
     """
 
     def __init__(self) -> None:
-        self._is_shown = True
-        self._next_look = 0.0
+        self._next_look: float | None = None
         self._since: dict[tuple[TopicPartition, int], float] = {}
         self._acted_on: set[tuple[TopicPartition, int]] = set()
 
     def published(self, now: float) -> None:
         """Note that there is something more to be shown."""
-        self._is_shown = False
         self._next_look = now
 
     def wants_look(self, now: float) -> bool:
         """Tell whether it is time to ask what is hidden."""
-        return not self._is_shown and now >= self._next_look
+        return self._next_look is not None and now >= self._next_look
 
     def is_stuck(self, now: float, hidden: Mapping[TopicPartition, int]) -> bool:
         """Note what is hidden, and from which offset on; tell whether to settle anew for it.
@@ -37,8 +35,7 @@ class HiddenWatch:
         stands there.
         """
         places = set(hidden.items())
-        self._is_shown = not places
-        self._next_look = now + LOOK_SECONDS
+        self._next_look = now + LOOK_SECONDS if places else None
         self._since = {place: self._since.get(place, now) for place in places}
         stuck = {place for place, since in self._since.items() if now - since >= STUCK_SECONDS}
         new = stuck - self._acted_on
