@@ -66,9 +66,14 @@ class _Write(Generic[T]):
         self.error: BaseException | None = None
 
     def outcome(self) -> T:
-        if self.error is not None:
-            raise self.error
-        return self.result  # type: ignore[return-value]
+        """Return the result, or raise the error and forget it, so that it goes with who has it."""
+        error, self.error = self.error, None
+        if error is None:
+            return self.result  # type: ignore[return-value]
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads to this frame
 
 
 class Database:
