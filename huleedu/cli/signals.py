@@ -75,8 +75,8 @@ def _collect_less_often() -> None:
 async def _collect_now_and_then() -> None:
     """Bound by time what libraries leave in circles; a quiet program takes hours to 100,000.
 
-    Each child process leaves its streams so.  Memory seems to grow until the threshold is met, by
-    23 MiB an hour of mixed load where refused requests did it too (measured).  Never returns.
+    Each child process leaves its streams so.  Until the threshold is met, memory grows.  Never
+    returns.
     """
     while True:
         await anyio.sleep(COLLECT_SECONDS)
