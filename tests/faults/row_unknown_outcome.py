@@ -31,7 +31,6 @@ from tests.transport.kafka.relay_support import drained, make_position_topic, op
 
 DURING = (Step.BEGUN, Step.ROW_SENT, Step.ROWS_ACKNOWLEDGED, Step.POSITION_SENT)
 KEYS = [b"k%d" % number for number in range(5)]
-RECOVERED_SECONDS_MAX = 5.0
 STUCK_SECONDS = 60.0
 
 
@@ -150,8 +149,13 @@ def _some(ids: Iterable[str]) -> str:
     return ", ".join(sorted(ids, key=int)[:20])
 
 
-async def unknown_outcomes(ground: Ground, killed: int, cut: int, fenced: int, gap: int) -> Outcome:
-    """Have so many faults of each kind befall a relay and a publisher, in random order."""
+async def unknown_outcomes(
+    ground: Ground, killed: int, cut: int, fenced: int, gap: int, flows_again_seconds: float
+) -> Outcome:
+    """Have so many faults of each kind befall a relay and a publisher, in random order.
+
+    After each, rows must be published again within ``flows_again_seconds``.
+    """
     faults = ["killed"] * killed + ["cut"] * cut + ["fenced"] * fenced + ["gap"] * gap
     ground.chance.shuffle(faults)
     servers = ground.broker.bootstrap_servers
@@ -178,7 +182,7 @@ async def unknown_outcomes(ground: Ground, killed: int, cut: int, fenced: int, g
     broken += [
         f"{fault}: publishing again only after {seconds:.1f} s"
         for fault, seconds in slowest.items()
-        if seconds > RECOVERED_SECONDS_MAX
+        if seconds > flows_again_seconds
     ]
     told = ", ".join(f"{fault} {seconds:.1f} s" for fault, seconds in sorted(slowest.items()))
     return Outcome(

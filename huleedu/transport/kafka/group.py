@@ -221,8 +221,13 @@ class Group(ABC):
 
     async def _commit(self) -> None:
         offsets, self._to_commit = self._to_commit, {}
-        if offsets:
+        if not offsets:
+            return
+        try:
             self._committed |= await self._membership.commit(offsets)
+        except anyio.get_cancelled_exc_class():
+            self._to_commit = offsets | self._to_commit  # to be told when it leaves
+            raise
 
     async def _deliver(self, delivery: Delivery) -> None:
         topic = delivery.messages[0].topic

@@ -79,6 +79,7 @@ def _forget_unsent(producer: AIOKafkaProducer) -> None:
     """Have nobody wait for what was not sent."""
     unsent = producer._message_accumulator
     batches = [*itertools.chain(*unsent._batches.values()), *unsent._pending_batches]
+    unsent._pending_batches.update(batches)  # from where their callbacks take them
     futures = [future for one in batches for future in (one.future, one._drain_waiter)]
     if (transactions := producer._txn_manager) is not None:
         futures.append(transactions._transaction_waiter)

@@ -1,14 +1,17 @@
-"""Leaving a group whose broker is away."""
+"""Leaving a group: while its broker is away, and in the midst of a commit."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
+from aiokafka import TopicPartition
 
+from huleedu.transport.kafka.membership import Membership
 from tests.support.consumers import Recorder
 from tests.support.kafka_broker import KafkaBroker
-from tests.transport.bus import group, until
+from tests.transport.bus import group, raw, say, until, until_sent
 from tests.transport.kafka.bus import KafkaBus
 from tests.transport.kafka.members import GROUP, Member
 
@@ -45,3 +48,37 @@ async def test_leaving_cancels_nobody_but_the_fetches(
 
     assert left
     assert not client._client._conns
+
+
+class Unanswered(Membership):
+    """The first commit of it gets no answer."""
+
+    is_asked = False
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        if not self.is_asked:
+            self.is_asked = True
+            await anyio.sleep_forever()
+        return await super().commit(offsets)
+
+
+async def test_what_was_being_committed_at_the_end_is_committed_when_it_leaves(
+    bus: KafkaBus,
+) -> None:
+    """Who stops in the midst of a commit tells the broker once more where it stands."""
+    sender, recorder = await bus.store("sender"), Recorder()
+    await say(sender, bus, [raw("a", number) for number in range(3)])
+    async with bus.running([], [sender]):
+        await until_sent(sender)
+    member = Member(bus, group(GROUP, recorder), None, membership=Unanswered)
+    assert isinstance(member.membership, Unanswered)
+    async with member.running():
+        await until(partial(getattr, member.membership, "is_asked"))
+    after = Recorder()
+    async with Member(bus, group(GROUP, after), None).running():
+        await say(sender, bus, [raw("a", 3)])
+        async with bus.running([], [sender]):
+            await until(lambda: after.values()[-1:] == [b"a-3"])
+
+    assert recorder.handled != []
+    assert [*recorder.values(), *after.values()] == [b"a-%d" % number for number in range(4)]
