@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import anyio
 from aiokafka import ConsumerRecord, TopicPartition
@@ -22,11 +21,7 @@ from huleedu.transport.protocol import Delivery, Subscription
 
 
 class StoredGroup(Group):
-    """One fetch, one transaction; after a failure message by message, partition by partition.
-
-    While one fetch is written the next is read, no more than that.  What is read ahead counts for
-    nothing until it is written: where a partition is placed anew, it is dropped and read again.
-    """
+    """One fetch, one transaction; after a failure message by message, partition by partition."""
 
     def __init__(
         self,
@@ -39,46 +34,24 @@ class StoredGroup(Group):
         super().__init__(membership, subscription, platform, watchdog_seconds)
         self._database = database
         self._seen: dict[TopicPartition, int | None] = {}
-        self._readings: dict[TopicPartition, int] = {}  # anew whenever a partition is placed
-        self._readings_begun = 0
-        self._ahead: dict[TopicPartition, _Ahead] = {}
 
     async def _consume(self, tasks: TaskGroup) -> None:
-        self._ahead = {}
         while True:
             await self._place()
-            in_hand, self._ahead = self._ahead, {}
-            async with anyio.create_task_group() as both:
-                both.start_soon(self._read_ahead)
-                if in_hand:
-                    # What is being handled when the program stops is finished.
-                    with anyio.CancelScope(shield=True):
-                        async with self._membership.handling:
-                            await self._handle(self._still_valid(in_hand), tasks)
-                await self._commit_now_and_then()
-
-    async def _read_ahead(self) -> None:
-        readings = dict(self._readings)
-        records = await self._membership.fetch(self._subscription.batch_max)
-        self._ahead = {
-            partition: _Ahead(readings[partition], several)
-            for partition, several in records.items()
-            if partition in readings
-        }
-
-    def _still_valid(self, ahead: Mapping[TopicPartition, "_Ahead"]) -> Records:
-        """Leave out what was read before its partition was taken away, failed or placed anew."""
-        return {
-            partition: one.records
-            for partition, one in ahead.items()
-            if partition in self._placed and self._readings.get(partition) == one.reading
-        }
+            records = await self._membership.fetch(self._subscription.batch_max)
+            if records:
+                # What is in hand when the program stops is finished.
+                with anyio.CancelScope(shield=True):
+                    async with self._membership.handling:
+                        await self._handle(records, tasks)
+            await self._commit_now_and_then()
 
     def _is_busy(self) -> bool:
         return self._membership.handling.locked()
 
     def _is_in_hand(self, partition: TopicPartition) -> bool:
-        return partition in self._ahead  # while they are handled nobody asks
+        del partition
+        return False  # while they are handled nobody asks, and after a failure it is paused
 
     async def _positions(
         self, partitions: Sequence[TopicPartition]
@@ -94,33 +67,31 @@ class StoredGroup(Group):
 
     def _note_placed(self, partition: TopicPartition, position: int | None) -> None:
         self._seen[partition] = position
-        self._readings_begun += 1
-        self._readings[partition] = self._readings_begun
         if position is not None:
             self._to_commit[partition] = position  # whatever the broker was told last
 
     async def _handle(self, records: Records, tasks: TaskGroup) -> None:
-        if self._is_stopped or not records:
+        placed = {tp: several for tp, several in records.items() if tp in self._placed}
+        if self._is_stopped or not placed:
             return
-        generations = {tp: self._placed[tp] for tp in records}
-        delivery = self._delivery(records, attempt=1)
+        generations = {tp: self._placed[tp] for tp in placed}
+        delivery = self._delivery(placed, attempt=1)
         try:
             await self._deliver(delivery)
         except Superseded as fault:
             self._report(delivery, fault)
             self._count(delivery, "superseded")
-            self._place_again(records)
+            self._place_again(placed)
         except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
             self._report(delivery, fault)
             self._count(delivery, "again_later")
-            for partition, several in records.items():
-                self._readings.pop(partition, None)  # what follows must wait for these
+            for partition, several in placed.items():
                 # A slow handler may have lost the partition: then whoever has it now goes on.
                 if self._membership.assigned.get(partition) == generations[partition]:
                     self._membership.pause(partition)
                     tasks.start_soon(self._one_by_one, partition, generations[partition], several)
         else:
-            self._moved(records)
+            self._moved(placed)
 
     async def _one_by_one(
         self, partition: TopicPartition, generation: int, records: Sequence[ConsumerRecord]
@@ -130,13 +101,12 @@ class StoredGroup(Group):
             for record in records:
                 if not await self._one(partition, generation, record):
                     return
+            self._membership.resume(partition)
         except Superseded:
-            pass  # go on from where the other one stands
+            self._place_again([partition])
+            self._membership.resume(partition)
         finally:
             self._troubles.pop(_retrying(partition), None)
-        # What was read ahead was dropped; it comes again from where the store stands.
-        self._place_again([partition])
-        self._membership.resume(partition)
 
     async def _one(
         self, partition: TopicPartition, generation: int, record: ConsumerRecord
@@ -178,13 +148,6 @@ class StoredGroup(Group):
             next_offset = last_offset(several) + 1
             self._seen[partition] = next_offset
             self._to_commit[partition] = next_offset
-
-
-class _Ahead(NamedTuple):
-    """Records that were read and not handled yet, and in which reading of their partition."""
-
-    reading: int
-    records: Sequence[ConsumerRecord]
 
 
 def _retrying(partition: TopicPartition) -> str:
