@@ -172,7 +172,7 @@ async def test_workers_outlive_a_fork_server_that_dies() -> None:
     done: list[CheckedText] = []
 
     async def check_long() -> None:
-        done.append(await pool.check(LONG, ENGLISH))
+        done.append(await pool.check(LONG_TEXT, ENGLISH))
 
     async with english_pool(workers=2) as pool:
         await pool.check("warm", ENGLISH)

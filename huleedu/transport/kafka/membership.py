@@ -231,7 +231,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         Raises ``BrokerUnavailable``.
         """
         found: dict[TopicPartition, int] = {}
-        for partition in set(self.assigned) - self.client.paused():
+        for partition in sorted(set(self.assigned) - self.client.paused()):
             try:
                 position = -1
                 with anyio.move_on_after(FETCH_WAIT_MS / 1000):  # where it has none, it is awaited
@@ -280,9 +280,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             _logger.info("partitions_revoked", group=self._group, partitions=_names(taken))
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Note the partitions; a new generation of each begins."""
+        """Note the partitions, in order; a new generation of each begins."""
         self._generation += 1
-        self.assigned = dict.fromkeys(assigned, self._generation)
+        self.assigned = dict.fromkeys(sorted(assigned), self._generation)
         self.has_joined = True
         _logger.info("partitions_assigned", group=self._group, partitions=_names(assigned))
 
