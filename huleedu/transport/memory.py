@@ -87,7 +87,7 @@ class MemoryTransport:
         self._listeners: dict[str, list[_Listener]] = {}
         self._relays: list[OutboxRelay] = []
         self._in_hand: set[anyio.CancelScope] = set()
-        self._publishing: set[_Published] = set()
+        self._publishing: dict[_Published, None] = {}  # in the order in which they began
         self._stopping = False
         self._troubles: dict[tuple[str, str], str] = {}
         self._breakers: dict[str, DeadLetterBreaker] = {}
@@ -112,7 +112,7 @@ class MemoryTransport:
         Raises ``BrokerUnavailable`` when the bus stops before that.
         """
         published = _Published(len(messages))
-        self._publishing.add(published)
+        self._publishing[published] = None
         try:
             for message in messages:
                 await self._accept(message, published.one_handled, published.one_left)
@@ -120,7 +120,7 @@ class MemoryTransport:
                 published.give_up()
             await published.settled.wait()
         finally:
-            self._publishing.discard(published)
+            self._publishing.pop(published, None)
         if published.remaining:
             raise BrokerUnavailable("the bus stopped before every group had handled the messages")
 

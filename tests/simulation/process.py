@@ -83,7 +83,8 @@ class Process(Realm):
         """Module → whom requests to it are for."""
         self.transport: Transport | None = None
         self.endpoint: Endpoint | None = None
-        self._requests: set[asyncio.Future[Any]] = set()
+        self._requests: dict[asyncio.Future[Any], None] = {}
+        """In the order of their arrival; a set's order would follow from addresses in memory."""
 
     def start(self) -> None:
         """Begin; whoever awaits it learns of its end from ``world.ended``."""
@@ -102,7 +103,7 @@ class Process(Realm):
         if not self.is_up or self.is_dead:
             raise ConnectionLost(f"{self.name} does not listen")
         answer: asyncio.Future[Any] = self.world.loop.create_future()
-        self._requests.add(answer)
+        self._requests[answer] = None
 
         async def work() -> None:
             try:
@@ -122,7 +123,7 @@ class Process(Realm):
         try:
             return await answer
         finally:
-            self._requests.discard(answer)
+            self._requests.pop(answer, None)
 
     def die(self) -> None:
         """Be gone at once: nothing of it runs any more, what is not committed is undone."""
