@@ -158,7 +158,8 @@ class Deadlines:
         self._connection.execute(
             "UPDATE essay SET status = ?1, failure = ?2, updated_at = ?3,"
             " timeline = json_set(timeline, '$.' || ?1, ?3)"
-            " WHERE batch_id IN (SELECT value FROM json_each(?4))"
+            " WHERE batch_number IN (SELECT batch_number FROM batch"
+            " WHERE batch_id IN (SELECT value FROM json_each(?4)))"
             " AND status IN (SELECT value FROM json_each(?5))",
             (
                 target.value,
@@ -182,7 +183,8 @@ class Deadlines:
         for essay_id, storage_id, student_name in self._connection.execute(
             "SELECT slot.value, essay.text_storage_id, essay.student_name"
             " FROM batch JOIN json_each(batch.essay_ids) AS slot"
-            " LEFT JOIN essay ON essay.batch_id = batch.batch_id AND essay.essay_id = slot.value"
+            " LEFT JOIN essay ON essay.batch_number = batch.batch_number"
+            " AND essay.essay_id = slot.value"
             " WHERE batch.batch_id = ? ORDER BY slot.key",
             (batch_id,),
         ):

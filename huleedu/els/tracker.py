@@ -20,6 +20,8 @@ class BatchEssayTracker:
     def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
         self._connection = connection
         self._at = to_text(now)
+        self._numbers: dict[str, int] = {}
+        """Of the batches that were looked at and have a row."""
 
     def register_batch(
         self, registrations: Sequence[Registration], correlation_ids: Mapping[str, str | None]
@@ -61,8 +63,12 @@ class BatchEssayTracker:
             ],
         )
         self._connection.executemany(
-            "DELETE FROM essay WHERE batch_id = ? AND essay_id = ?",
-            [(d.view.batch_id, essay_id) for d in decisions for essay_id in d.dropped],
+            "DELETE FROM essay WHERE batch_number = ? AND essay_id = ?",
+            [
+                (self._numbers[d.view.batch_id], essay_id)
+                for d in decisions
+                for essay_id in d.dropped
+            ],
         )
         return decisions
 
@@ -73,15 +79,15 @@ class BatchEssayTracker:
             by_batch.setdefault(content.batch_id, []).append(content)
         views = self._views(by_batch, named=contents)
         decisions = [take(views[batch_id], several) for batch_id, several in by_batch.items()]
+        self._open_unregistered([d.view.batch_id for d in decisions if d.kept])
+        # Apart, since an index lists the batches that are not ready: few leave it in a fetch.
         self._connection.executemany(
-            "INSERT INTO batch (batch_id, filled, ready_at) VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET filled = excluded.filled,"
-            " ready_at = coalesce(ready_at, excluded.ready_at)",
-            [
-                (d.view.batch_id, d.view.filled, self._at if d.view.ready else None)
-                for d in decisions
-                if d.kept
-            ],
+            "UPDATE batch SET filled = ? WHERE batch_number = ?",
+            [(d.view.filled, self._numbers[d.view.batch_id]) for d in decisions if d.kept],
+        )
+        self._connection.executemany(
+            "UPDATE batch SET ready_at = ? WHERE batch_number = ?",
+            [(self._at, self._numbers[d.view.batch_id]) for d in decisions if d.became_ready],
         )
         self._keep(decisions)
         return decisions
@@ -92,7 +98,7 @@ class BatchEssayTracker:
         texts: dict[str, dict[str, EssayProcessingInputRefV1]] = {b: {} for b in batch_ids}
         for batch_id, essay_id, storage_id, student_name in self._connection.execute(
             "SELECT batch_id, essay_id, text_storage_id, student_name"
-            " FROM json_each(?) AS wanted CROSS JOIN essay ON essay.batch_id = wanted.value",
+            " FROM json_each(?) AS wanted CROSS JOIN essay_of_batch ON batch_id = wanted.value",
             (wanted,),
         ):
             texts[batch_id][essay_id] = EssayProcessingInputRefV1(
@@ -112,18 +118,29 @@ class BatchEssayTracker:
             for batch_id, essay_ids in registered
         }
 
+    def _open_unregistered(self, batch_ids: Iterable[str]) -> None:
+        """Give a row, and by that a number, to batches of which only texts are known."""
+        new = [(batch_id,) for batch_id in batch_ids if batch_id not in self._numbers]
+        if new:
+            self._connection.executemany("INSERT INTO batch (batch_id) VALUES (?)", new)
+            self._numbers |= self._connection.execute(
+                "SELECT batch_id, batch_number FROM batch"
+                " WHERE batch_id IN (SELECT value ->> 0 FROM json_each(?))",
+                (json_list(new),),
+            )
+
     def _keep(self, decisions: Sequence[ReadinessDecision]) -> None:
         status = EssayStatus.READY_FOR_PROCESSING.value
         timeline = msgspec.json.encode({status: self._at}).decode()
         self._connection.executemany(
-            "INSERT INTO essay (batch_id, essay_id, status, text_storage_id, student_name,"
+            "INSERT INTO essay (batch_number, essay_id, status, text_storage_id, student_name,"
             " student_email, file_name, timeline, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET text_storage_id = excluded.text_storage_id,"
             " student_name = excluded.student_name, student_email = excluded.student_email,"
             " file_name = excluded.file_name, updated_at = excluded.updated_at",
             [
                 (
-                    decision.view.batch_id,
+                    self._numbers[decision.view.batch_id],
                     essay_id,
                     status,
                     text.storage_id,
@@ -146,10 +163,16 @@ class BatchEssayTracker:
         all_slots: bool = False,
     ) -> Mapping[str, BatchView]:
         wanted = list(batch_ids)
-        slots = self._all_slots(wanted) if all_slots else self._named_slots(named)
-        views = {batch_id: BatchView(batch_id=batch_id, slots=slots.get(batch_id, {}))
-                 for batch_id in wanted}  # fmt: skip
+        views = {batch_id: BatchView(batch_id=batch_id) for batch_id in wanted}
+        rows = self._connection.execute(
+            "SELECT batch_number, batch_id, essay_ids, filled, ready_at, closed_at, proceed_at,"
+            " cancelled_at FROM batch WHERE batch_id IN (SELECT value FROM json_each(?))",
+            (json_list(wanted),),
+        ).fetchall()
+        self._numbers |= {row[1]: row[0] for row in rows}
+        slots = self._all_slots() if all_slots else self._named_slots(named)
         for (
+            number,
             batch_id,
             essay_ids,
             filled,
@@ -157,46 +180,46 @@ class BatchEssayTracker:
             closed_at,
             proceed_at,
             cancelled_at,
-        ) in self._connection.execute(
-            "SELECT batch_id, essay_ids, filled, ready_at, closed_at, proceed_at, cancelled_at"
-            " FROM batch WHERE batch_id IN (SELECT value FROM json_each(?))",
-            (json_list(wanted),),
-        ):
+        ) in rows:
             views[batch_id] = BatchView(
                 batch_id=batch_id,
                 registered=None if essay_ids is None else frozenset(msgspec.json.decode(essay_ids)),
                 filled=filled,
                 ready=ready_at is not None,
-                slots=slots.get(batch_id, {}),
+                slots=slots.get(number, {}),
                 closed=closed_at is not None,
                 proceeding=proceed_at is not None,
                 cancelled=cancelled_at is not None,
             )
         return views
 
-    def _all_slots(self, batch_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    def _all_slots(self) -> Mapping[int, Mapping[str, str]]:
         return _nested(
             self._connection.execute(
-                "SELECT batch_id, essay_id, text_storage_id FROM essay"
-                " WHERE batch_id IN (SELECT value FROM json_each(?))",
-                (json_list(batch_ids),),
+                "SELECT batch_number, essay_id, text_storage_id FROM essay"
+                " WHERE batch_number IN (SELECT value FROM json_each(?))",
+                (json_list(list(self._numbers.values())),),
             )
         )
 
-    def _named_slots(self, contents: Sequence[Content]) -> Mapping[str, Mapping[str, str]]:
-        pairs = {(content.batch_id, content.essay_id) for content in contents}
+    def _named_slots(self, contents: Sequence[Content]) -> Mapping[int, Mapping[str, str]]:
+        pairs = {
+            (self._numbers[content.batch_id], content.essay_id)
+            for content in contents
+            if content.batch_id in self._numbers
+        }
         return _nested(
             self._connection.execute(
-                "SELECT batch_id, essay_id, text_storage_id"
+                "SELECT batch_number, essay_id, text_storage_id"
                 " FROM json_each(?) AS pair CROSS JOIN essay"
-                " ON essay.batch_id = pair.value ->> 0 AND essay.essay_id = pair.value ->> 1",
+                " ON batch_number = pair.value ->> 0 AND essay_id = pair.value ->> 1",
                 (json_list(list(pairs)),),
             )
         )
 
 
-def _nested(rows: Iterable[tuple[str, str, str]]) -> Mapping[str, Mapping[str, str]]:
-    nested: dict[str, dict[str, str]] = {}
-    for batch_id, essay_id, storage_id in rows:
-        nested.setdefault(batch_id, {})[essay_id] = storage_id
+def _nested(rows: Iterable[tuple[int, str, str]]) -> Mapping[int, Mapping[str, str]]:
+    nested: dict[int, dict[str, str]] = {}
+    for number, essay_id, storage_id in rows:
+        nested.setdefault(number, {})[essay_id] = storage_id
     return nested

@@ -9,6 +9,7 @@ from huleedu.core.enums import ContentType, EssayStatus
 from huleedu.core.errors import Conflict, NotFound
 from huleedu.core.essay_state import TERMINAL
 from huleedu.core.messages import SPELLCHECK_PHASE
+from huleedu.els.store import NUMBERS_TOGETHER
 
 BATCHES_NAMED_MAX = 20
 WENT_ON_WITHOUT = "the batch went on without this essay"
@@ -61,7 +62,8 @@ def batch_status(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, 
     without_text, _, _ = _fate_without_text(connection, batch_id)
     breakdown = dict(
         connection.execute(
-            "SELECT status, count(*) FROM essay WHERE batch_id = ? GROUP BY status", (batch_id,)
+            "SELECT status, count(*) FROM essay_of_batch WHERE batch_id = ? GROUP BY status",
+            (batch_id,),
         ).fetchall()
     )
     waiting = total - sum(breakdown.values())
@@ -81,7 +83,8 @@ def batch_essays(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, 
     """Return the texts of a batch, in the order of registration.  Raises ``NotFound``."""
     order = {essay_id: index for index, essay_id in enumerate(_registered(connection, batch_id))}
     rows = connection.execute(
-        "SELECT essay_id, text_storage_id, student_name, status FROM essay WHERE batch_id = ?",
+        "SELECT essay_id, text_storage_id, student_name, status FROM essay_of_batch"
+        " WHERE batch_id = ?",
         (batch_id,),
     ).fetchall()
     return {
@@ -114,8 +117,8 @@ def _essay(
     row = connection.execute(
         "SELECT essay.status, essay.attempt, essay.failure, essay.timeline, essay.updated_at,"
         " essay.text_storage_id, essay.corrected_storage_id, essay.log_storage_id,"
-        " batch.registered_at FROM essay JOIN batch USING (batch_id)"
-        " WHERE essay.batch_id = ? AND essay.essay_id = ? AND batch.essay_ids IS NOT NULL",
+        " batch.registered_at FROM essay JOIN batch USING (batch_number)"
+        " WHERE batch.batch_id = ? AND essay.essay_id = ? AND batch.essay_ids IS NOT NULL",
         (holder, essay_id),
     ).fetchone()
     if row is not None:
@@ -176,8 +179,12 @@ def _fate_without_text(
 def _only_batch_with(connection: sqlite3.Connection, essay_id: str) -> str:
     # Essays without a text are only in the lists of batches that are not ready yet, or closed.
     rows = connection.execute(
-        "SELECT batch_id FROM essay JOIN batch USING (batch_id)"
-        " WHERE essay_id = ?1 AND essay_ids IS NOT NULL"
+        # Each stretch of batches has its own part of the index.
+        "WITH RECURSIVE stretch (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM stretch"
+        f" WHERE number < (SELECT max(batch_number) / {NUMBERS_TOGETHER} FROM batch))"
+        " SELECT batch_id FROM stretch CROSS JOIN essay"
+        f" ON batch_number / {NUMBERS_TOGETHER} = stretch.number AND essay_id = ?1"
+        " JOIN batch USING (batch_number) WHERE essay_ids IS NOT NULL"
         " UNION SELECT batch_id FROM batch WHERE ready_at IS NULL"
         " AND EXISTS (SELECT 1 FROM json_each(essay_ids) WHERE value = ?2)"
         " UNION SELECT batch_id FROM batch WHERE closed_at IS NOT NULL"

@@ -94,7 +94,8 @@ class Wishes:
         self._connection.executemany(
             "UPDATE essay SET status = ?1, failure = ?2, updated_at = ?3,"
             " timeline = json_set(timeline, '$.' || ?1, ?3)"
-            " WHERE batch_id = ?4 AND status IN (SELECT value FROM json_each(?5))",
+            " WHERE batch_number = (SELECT batch_number FROM batch WHERE batch_id = ?4)"
+            " AND status IN (SELECT value FROM json_each(?5))",
             [(target.value, wish.reason, self._at, wish.batch_id, sources) for wish in granted],
         )
         return decisions

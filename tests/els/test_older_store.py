@@ -104,6 +104,6 @@ def test_batches_of_an_older_store_stand_in_the_order_of_their_registration() ->
         in_order = store.execute("SELECT batch_id FROM batch ORDER BY rowid").fetchall()
         assert in_order == [("over",), ("waits",), ("checked",)]
         after = store.execute("SELECT * FROM batch ORDER BY batch_id").fetchall()
-        assert [row[: len(before[0])] for row in after] == before
+        assert [row[1 : 1 + len(before[0])] for row in after] == before  # behind its number
         with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
             store.execute("INSERT INTO batch (batch_id) VALUES (NULL)")

@@ -96,7 +96,7 @@ def test_fetches_in_sql_end_as_single_messages_in_the_pure_rules(
         essays = {
             (batch, essay): (storage, name)
             for batch, essay, storage, name in connection.execute(
-                "SELECT batch_id, essay_id, text_storage_id, student_name FROM essay"
+                "SELECT batch_id, essay_id, text_storage_id, student_name FROM essay_of_batch"
             )
         }
 

@@ -159,7 +159,7 @@ def ready_as_registered(
         kept = dict(
             Rows(
                 connection,
-                "SELECT essay_id, text_storage_id FROM essay"
+                "SELECT essay_id, text_storage_id FROM essay_of_batch"
                 " WHERE batch_id = ? AND text_storage_id IS NOT NULL",
                 (batch_id,),
             )
@@ -184,7 +184,8 @@ def legal_moves_only(
         return
     known = world.log.essays
     for batch_id, essay_id, status, attempt, text in Rows(
-        connection, "SELECT batch_id, essay_id, status, attempt, text_storage_id FROM essay"
+        connection,
+        "SELECT batch_id, essay_id, status, attempt, text_storage_id FROM essay_of_batch",
     ):
         before = known.get((batch_id, essay_id))
         now = EssayRow(status, attempt, text)
@@ -238,10 +239,10 @@ def essays_are_counted_right(
     for batch_id, filled, pending, slots, waiting in Rows(
         connection,
         "SELECT b.batch_id, b.filled, b.pending,"
-        " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id"
+        " (SELECT count(*) FROM essay e WHERE e.batch_number = b.batch_number"
         "  AND e.text_storage_id IS NOT NULL"
         "  AND e.essay_id IN (SELECT value FROM json_each(b.essay_ids))),"
-        " (SELECT count(*) FROM essay e WHERE e.batch_id = b.batch_id"
+        " (SELECT count(*) FROM essay e WHERE e.batch_number = b.batch_number"
         "  AND e.status IN ('awaiting_spellcheck', 'spellchecking_in_progress'))"
         " FROM batch b WHERE b.essay_ids IS NOT NULL AND b.cancelled_at IS NULL",
     ):

@@ -130,7 +130,7 @@ def what_is_cancelled_stands_still(world: "World") -> None:
             continue
         batch_id = teacher.answers.batch_id
         rows = world.reader("els").execute(
-            "SELECT cancelled_at, essay_id, status FROM batch LEFT JOIN essay USING (batch_id)"
+            "SELECT cancelled_at, essay_id, status FROM batch LEFT JOIN essay USING (batch_number)"
             " WHERE batch_id = ?",
             (batch_id,),
         )
@@ -190,7 +190,7 @@ def _essays(world: "World", batch_id: str) -> dict[str, EssayStatus]:
     """Return the essays with a text.  Raises ``Violation`` where it is not what they deserve."""
     found: dict[str, EssayStatus] = {}
     for essay_id, status, storage_id, failure in world.reader("els").execute(
-        "SELECT essay_id, status, text_storage_id, failure FROM essay WHERE batch_id = ?",
+        "SELECT essay_id, status, text_storage_id, failure FROM essay_of_batch WHERE batch_id = ?",
         (batch_id,),
     ):
         found[essay_id] = EssayStatus(status)
