@@ -88,8 +88,8 @@ ROWS = (
     Row(
         "7",
         "after every unknown outcome rows flow again, none lost, none twice",
-        partial(unknown_outcomes, killed=20, cut=150, fenced=15, gap=15, flows_again_seconds=5),
-        partial(unknown_outcomes, killed=2, cut=6, fenced=0, gap=2, flows_again_seconds=30),
+        partial(unknown_outcomes, killed=20, cut=150, fenced=15, gap=15),
+        partial(unknown_outcomes, killed=2, cut=6, fenced=0, gap=2, after_kill_seconds=30),
     ),
     Row(
         "8",
