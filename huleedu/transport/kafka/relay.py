@@ -191,6 +191,7 @@ class KafkaRelay:
         topics, commits = await self._database.read(
             lambda db: (topics_written(db), last_commits(db))
         )
+        self._topics = set(topics)
         await transactions.decide(topics, commits)
         await self._at(Step.DECIDED)
         position = await transactions.position()
@@ -249,7 +250,7 @@ class KafkaRelay:
         clock = self._platform.clock
         if not self._hidden.wants_look(clock.monotonic()):
             return False
-        hidden = await transactions.hidden_from(await self._database.read(topics_written))
+        hidden = await transactions.hidden_from(self._topics)
         is_stuck = self._hidden.is_stuck(clock.monotonic(), hidden)
         if is_stuck:
             places = [f"{topic}[{number}] from {at}" for (topic, number), at in hidden.items()]
@@ -257,6 +258,7 @@ class KafkaRelay:
         return is_stuck
 
     async def _note_topics(self, messages: Sequence[Message]) -> None:
+        """Have the store know where records may be, before there are any."""
         new = {message.topic for message in messages} - self._topics
         if new:
             await self._database.write(partial(note_topics, topics=new))

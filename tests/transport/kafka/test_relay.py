@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from huleedu.core.message import Message
 from huleedu.core.metrics import OUTBOX_ROWS, RELAY_PUBLISHED
-from huleedu.store.outbox_identity import read_outbox_id
+from huleedu.store.outbox_identity import read_outbox_id, topics_written
 from huleedu.transport.kafka.relay import KafkaRelay
 from huleedu.transport.kafka.steps import Step
 from tests.support.eventually import eventually
@@ -186,6 +186,57 @@ async def test_a_second_relay_stands_by(
         scopes[1].cancel()
 
     assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 30)
+
+
+async def test_a_topic_is_noted_for_good_before_a_record_may_be_there(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
+) -> None:
+    """Whoever takes over finds every topic that any relay of this outbox has written to."""
+    topics = [await new_topic(name, partitions=1) for name in ("said", "told")]
+    known = set()
+    async with opened(tmp_path / "outbox.db") as database:
+
+        async def at(step: Step) -> None:
+            if step is Step.BEGUN:
+                known.add(await database.read(topics_written))
+
+        for topic in topics:
+            await say(database, messages(topic, 0, 3))
+            async with relaying(database, broker.bootstrap_servers, at):
+                await drained(database)
+
+    assert known == {frozenset(topics[:1]), frozenset(topics)}
+
+
+async def test_records_hidden_in_a_topic_of_an_earlier_relay_are_noticed(
+    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
+) -> None:
+    """The later one settles anew for them, although it has published nothing there itself."""
+    topic = await new_topic("said", partitions=1)
+    steps: list[Step] = []
+    settled_anew = anyio.Event()
+
+    async def at(step: Step) -> None:
+        steps.append(step)
+        if steps.count(Step.CAUGHT_UP) == 2:
+            settled_anew.set()
+
+    somebody = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap_servers, transactional_id=f"{topic}.somebody"
+    )
+    async with opened(tmp_path / "outbox.db") as database:
+        await say(database, messages(topic, 0, 3))
+        async with relaying(database, broker.bootstrap_servers):
+            await drained(database)
+        await somebody.start()
+        try:
+            async with somebody.transaction():
+                await somebody.send_and_wait(topic, b"", b"k")
+                async with relaying(database, broker.bootstrap_servers, at):
+                    with anyio.fail_after(20):
+                        await settled_anew.wait()
+        finally:
+            await somebody.stop()
 
 
 class Oversleeping:
