@@ -5,7 +5,6 @@ there: for milliseconds as a rule, for as long as the producer's own limit where
 without end where the marker of an end was lost (``undecided``).
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from huleedu.transport.kafka.partitions import partitions_by_leader
+from huleedu.transport.kafka.partitions import numbers_by_topic, partitions_by_leader
 
 _READ_UNCOMMITTED, _READ_COMMITTED = 0, 1
 _NO_REPLICA = -1
@@ -43,10 +42,11 @@ async def hidden_from(
 async def _ends(
     client: AIOKafkaClient, leader: int, partitions: Collection[TopicPartition], isolation: int
 ) -> Mapping[TopicPartition, int]:
-    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for topic, number in partitions:
-        wanted[topic].append((number, _END))
-    request = OffsetRequest(_NO_REPLICA, isolation, list(wanted.items()))
+    wanted = [
+        (topic, [(number, _END) for number in numbers])
+        for topic, numbers in numbers_by_topic(partitions).items()
+    ]
+    request = OffsetRequest(_NO_REPLICA, isolation, wanted)
     answer: Any = await client.send(leader, request)
     ends: dict[TopicPartition, int] = {}
     for topic, told in answer.topics:

@@ -1,7 +1,7 @@
-"""Where the partitions of topics are now."""
+"""Partitions of topics: where they are now, and how requests list them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
@@ -33,3 +33,11 @@ async def partitions_by_leader(
         for number, leader in leaders:
             found[leader].append(TopicPartition(topic, number))
     return found
+
+
+def numbers_by_topic(partitions: Iterable[TopicPartition]) -> Mapping[str, Sequence[int]]:
+    """Return the numbers of these partitions under their topics, as the protocol groups them."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for topic, number in partitions:
+        numbers[topic].append(number)
+    return numbers

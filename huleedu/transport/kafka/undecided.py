@@ -9,13 +9,13 @@ rightly, the first transaction of every new producer has no records, takes part 
 that the outbox may have written to, and ends as the coordinator had recorded.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any, ClassVar
 
 import anyio
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import (
     ConcurrentTransactions,
@@ -43,7 +43,7 @@ from aiokafka.protocol.types import (
 )
 
 from huleedu.transport.kafka.connection import KafkaConnection
-from huleedu.transport.kafka.partitions import partitions_by_leader
+from huleedu.transport.kafka.partitions import numbers_by_topic, partitions_by_leader
 
 PAUSE_SECONDS = 0.02
 """Between two questions to a coordinator that is not ready yet."""
@@ -90,19 +90,13 @@ async def carry_out(
     client = producer.client
     # Not while one has no leader: its marker would be lost once more.
     by_leader = await partitions_by_leader(client, topics)
-    partitions = _by_topic([one for several in by_leader.values() for one in several])
+    numbers = numbers_by_topic(chain.from_iterable(by_leader.values()))
     identity = (name, producer._txn_manager.producer_id, producer._txn_manager.producer_epoch)
-    if partitions:
-        await _answer(client, name, AddPartitionsToTxnRequest(*identity, partitions))
+    if numbers:
+        request = AddPartitionsToTxnRequest(*identity, list(numbers.items()))
+        await _answer(client, name, request)
     await _answer(client, name, AddOffsetsToTxnRequest(*identity, name))
     await _answer(client, name, EndTxnRequest(*identity, commits))
-
-
-def _by_topic(partitions: Sequence[TopicPartition]) -> Sequence[tuple[str, Sequence[int]]]:
-    numbers: dict[str, list[int]] = defaultdict(list)
-    for topic, number in partitions:
-        numbers[topic].append(number)
-    return list(numbers.items())
 
 
 @asynccontextmanager
