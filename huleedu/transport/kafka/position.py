@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import anyio
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
-from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.client import CoordinationType
 from aiokafka.errors import for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -25,11 +25,11 @@ from aiokafka.protocol.types import (
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.topics import topic_name
+from huleedu.transport.kafka.coordinator import PAUSE_SECONDS, ask_coordinator
 
 _OFFSET_FETCH = 9
 _NO_OFFSET = -1
 _UNSTABLE_OFFSET_COMMIT = 88
-_PAUSE_SECONDS = 0.02
 
 
 def transactional_id(outbox_id: str) -> str:
@@ -59,19 +59,15 @@ async def read_position(producer: AIOKafkaProducer, group: str) -> int | None:
     # some brokers a transaction just ended may not be seen, and its administration client takes a
     # coordinator that is still loading for one that knows nothing.
     partition = position_partition()
-    coordinator = await producer.client.coordinator_lookup(CoordinationType.GROUP, group)
+    request = _StableOffsetFetch(group, partition)
     while True:
-        answer = await producer.client.send(
-            coordinator,
-            _StableOffsetFetch(group, partition),
-            group=ConnectionGroup.COORDINATION,
-        )
+        answer = await ask_coordinator(producer.client, CoordinationType.GROUP, group, request)
         _raise_for(answer.error_code, group)
         offset, error_code = _found(answer, partition, group)
         if error_code != _UNSTABLE_OFFSET_COMMIT:
             _raise_for(error_code, group)
             return None if offset == _NO_OFFSET else offset
-        await anyio.sleep(_PAUSE_SECONDS)
+        await anyio.sleep(PAUSE_SECONDS)
 
 
 def _found(answer: Any, partition: TopicPartition, group: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Self
 import anyio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError, NoError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 
@@ -21,6 +21,7 @@ from huleedu.core.clock import Clock
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.transport.kafka.administration import CALL_SECONDS, REQUEST_TIMEOUT_MS
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.coordinator import ask_coordinator
 from huleedu.transport.kafka.deadlines import within
 from huleedu.transport.kafka.retention import DAY_MS, FOR_EVER
 from huleedu.transport.kafka.settled_offsets import SettledOffsets
@@ -139,8 +140,7 @@ class Settlements:
 
     async def _commit(self, request: OffsetCommitRequest) -> None:
         """Send it once.  Raises the library's error."""
-        coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, GROUP)
-        answer = await self._client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+        answer = await ask_coordinator(self._client, CoordinationType.GROUP, GROUP, request)
         for _, partitions in answer.topics:
             for _, code in partitions:
                 if for_code(code) is not NoError:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import anyio
 from aiokafka import AIOKafkaProducer
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     ConcurrentTransactions,
     GroupCoordinatorNotAvailableError,
@@ -43,10 +43,9 @@ from aiokafka.protocol.types import (
 )
 
 from huleedu.transport.kafka.connection import KafkaConnection
+from huleedu.transport.kafka.coordinator import PAUSE_SECONDS, ask_coordinator
 from huleedu.transport.kafka.partitions import numbers_by_topic, partitions_by_leader
 
-PAUSE_SECONDS = 0.02
-"""Between two questions to a coordinator that is not ready yet."""
 REQUEST_TIMEOUT_MS = 5_000
 _NOT_YET = (
     ConcurrentTransactions,
@@ -114,8 +113,7 @@ async def _answer(client: AIOKafkaClient, name: str, request: Request[Any]) -> A
     """Ask the coordinator of a transactional id until it is ready to answer."""
     while True:
         try:
-            coordinator = await client.coordinator_lookup(CoordinationType.TRANSACTION, name)
-            answer = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+            answer = await ask_coordinator(client, CoordinationType.TRANSACTION, name, request)
             for code in _error_codes(answer):
                 if (error := for_code(code)) is not NoError:
                     raise error()
