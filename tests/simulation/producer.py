@@ -10,14 +10,12 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, ProducerFenced
 
 from huleedu.transport.kafka.connection import KafkaConnection
-from huleedu.transport.kafka.position import position_partition
+from huleedu.transport.kafka.position import UNSTABLE_OFFSET_COMMIT, position_partition
 from tests.simulation.broker import Fate, Transaction
 from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.connection import Endpoint
-
-_UNSTABLE_OFFSET_COMMIT = 88
 
 
 class SimulatedProducer:
@@ -140,7 +138,7 @@ class SimulatedProducer:
         await self._endpoint.round_trip()
         broker, partition = self._endpoint.broker, position_partition()
         offset = broker.groups[group].offsets.get(partition, -1)
-        code = _UNSTABLE_OFFSET_COMMIT if broker.is_unstable(group) else 0
+        code = UNSTABLE_OFFSET_COMMIT if broker.is_unstable(group) else 0
         told: tuple[object, ...] = (partition.partition, offset, -1, "", code, {})
         return SimpleNamespace(error_code=0, topics=[(partition.topic, [told], {})])
 

@@ -27,9 +27,10 @@ from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.topics import topic_name
 from huleedu.transport.kafka.coordinator import PAUSE_SECONDS, ask_coordinator
 
+UNSTABLE_OFFSET_COMMIT = 88
+"""The error code for a transaction that has ended and is not shown yet."""
 _OFFSET_FETCH = 9
 _NO_OFFSET = -1
-_UNSTABLE_OFFSET_COMMIT = 88
 
 
 def transactional_id(outbox_id: str) -> str:
@@ -64,7 +65,7 @@ async def read_position(producer: AIOKafkaProducer, group: str) -> int | None:
         answer = await ask_coordinator(producer.client, CoordinationType.GROUP, group, request)
         _raise_for(answer.error_code, group)
         offset, error_code = _found(answer, partition, group)
-        if error_code != _UNSTABLE_OFFSET_COMMIT:
+        if error_code != UNSTABLE_OFFSET_COMMIT:
             _raise_for(error_code, group)
             return None if offset == _NO_OFFSET else offset
         await anyio.sleep(PAUSE_SECONDS)
