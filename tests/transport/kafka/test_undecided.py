@@ -1,6 +1,7 @@
 """What a broker decided and did not carry out: its coordinator says so, and no partition knows."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from huleedu.core.clock import SystemClock
 from huleedu.core.message import Message
+from huleedu.store.database import Database
 from huleedu.store.outbox_identity import note_topics, read_outbox_id
 from huleedu.transport.kafka.outbox_slices import mark_sent_up_to
 from huleedu.transport.kafka.position import position_offsets, transactional_id
@@ -83,6 +85,22 @@ async def leave_undecided(
         await producer.stop()
 
 
+@asynccontextmanager
+async def half_decided(
+    broker: KafkaBroker, path: Path, topic: str, *, commits: bool
+) -> AsyncIterator[Database]:
+    """A store with rows 0 to 5 said on a topic: 0 to 2 are published, 3 to 5 left undecided."""
+    rows = numbered(topic, range(6))
+    async with opened(path) as store:
+        await say(store, rows[:3])
+        async with relaying(store, broker.bootstrap_servers):
+            await drained(store)
+        await say(store, rows[3:])
+        outbox_id = await store.read(read_outbox_id)
+        await leave_undecided(broker, outbox_id, rows[3:], 6, commits=commits)
+        yield store
+
+
 @pytest.mark.parametrize("marked", [False, True], ids=["unmarked", "marked"])
 @pytest.mark.parametrize("commits", [False, True], ids=["aborted", "committed"])
 async def test_a_transaction_left_undecided_shows_its_rows_once(
@@ -95,19 +113,12 @@ async def test_a_transaction_left_undecided_shows_its_rows_once(
     """
     servers = own_broker.bootstrap_servers
     topic = await new_topic("said", partitions=1)
-    rows = numbered(topic, range(9))
-    async with opened(tmp_path / "o.db") as store:
-        await say(store, rows[:3])
-        async with relaying(store, servers):
-            await drained(store)
-        await say(store, rows[3:6])
-        outbox_id = await store.read(read_outbox_id)
-        await leave_undecided(own_broker, outbox_id, rows[3:6], 6, commits=commits)
+    async with half_decided(own_broker, tmp_path / "o.db", topic, commits=commits) as store:
         if marked:
             now = SystemClock().now()
             await store.write(lambda db: mark_sent_up_to(db, 3, 6, now))
 
-        await say(store, rows[6:])
+        await say(store, numbered(topic, range(6, 9)))
         async with relaying(store, servers):
             await drained(store)
 
@@ -121,17 +132,11 @@ async def test_a_relay_that_fails_while_it_settles_carries_the_ending_out_all_th
     """A new producer makes the broker forget how the last one had ended; the store does not."""
     servers = own_broker.bootstrap_servers
     topic = await new_topic("said", partitions=1)
-    rows = numbered(topic, range(6))
-    async with opened(tmp_path / "o.db") as store:
-        await say(store, rows[:3])
-        async with relaying(store, servers):
-            await drained(store)
-        await say(store, rows[3:])
-        outbox_id = await store.read(read_outbox_id)
-        await leave_undecided(own_broker, outbox_id, rows[3:], 6, commits=True)
-
-        async with relaying(store, servers, FailsOnce(step).at):
-            await drained(store)
+    async with (
+        half_decided(own_broker, tmp_path / "o.db", topic, commits=True) as store,
+        relaying(store, servers, FailsOnce(step).at),
+    ):
+        await drained(store)
 
     assert [one.event_id for one in await read(servers, topic)] == [str(n) for n in range(6)]
 
