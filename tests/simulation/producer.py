@@ -117,10 +117,13 @@ class SimulatedProducer:
     def _record(self, transaction: Transaction, fate: Fate) -> None:
         """Have the broker end a transaction; it may be down before everybody is told."""
         assert self._name is not None
-        told = lambda: True  # noqa: E731
-        if self._endpoint.faults.strikes(Fault.BROKER_RESTART):
+        is_interrupted = self._endpoint.faults.strikes(Fault.BROKER_RESTART)
+
+        def told() -> bool:
+            return not is_interrupted or self._endpoint.random.random() < 0.5
+
+        if is_interrupted:
             self._endpoint.tell(f"the broker comes back amid the end of {self._name}")
-            told = lambda: self._endpoint.random.random() < 0.5  # noqa: E731
             self.client.lose_connection()
         self._endpoint.broker.end(self._name, transaction, fate, told)
 
