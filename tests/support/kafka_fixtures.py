@@ -17,6 +17,7 @@ from tests.support.kafka_broker import ForeignBroker, KafkaBroker
 from tests.support.kafka_jars import KafkaMissing, must_be_complete
 from tests.support.kafka_topics import create_topic, delete_topics
 
+AnyBroker = KafkaBroker | ForeignBroker
 NewTopic = Callable[..., Awaitable[str]]
 TEST_SECONDS_MAX = 240.0
 """For a test that may start a broker, on a machine that does much else."""
@@ -30,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker | ForeignBroker]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyBroker]:
     """A broker that answers at ``broker.bootstrap_servers``."""
     foreign = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if foreign:
@@ -53,7 +54,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker | F
 
 
 @pytest.fixture
-def own_broker(broker: KafkaBroker | ForeignBroker) -> Iterator[KafkaBroker]:
+def own_broker(broker: AnyBroker) -> Iterator[KafkaBroker]:
     """The broker, to be killed, stopped or paused; the next test finds it running again."""
     if isinstance(broker, ForeignBroker):
         pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker that is not ours to kill or pause")
@@ -71,7 +72,7 @@ def topic_prefix() -> str:
 
 
 @pytest.fixture
-def new_topic(broker: KafkaBroker | ForeignBroker, topic_prefix: str) -> Iterator[NewTopic]:
+def new_topic(broker: AnyBroker, topic_prefix: str) -> Iterator[NewTopic]:
     """Make a topic: ``await new_topic("ready", partitions=3)`` returns its whole name.
 
     Keyword arguments are those of ``create_topic``.

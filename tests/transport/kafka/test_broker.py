@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -14,13 +13,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.support.eventually import eventually
-from tests.support.kafka_broker import BrokerFailed, ForeignBroker, KafkaBroker, answers
+from tests.support.kafka_broker import BrokerFailed, KafkaBroker, answers
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
 from tests.support.kafka_jars import KafkaMissing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
-
-NewTopic = Callable[..., Awaitable[str]]
-AnyBroker = KafkaBroker | ForeignBroker
 
 _OWNER = """
 import pathlib, sys, time

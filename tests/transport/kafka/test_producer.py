@@ -1,6 +1,6 @@
 """Publishing without a store: acknowledged, or known to be unknown."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -12,13 +12,11 @@ from huleedu.core.platform import Platform
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.producer import IdempotentPublisher
 from tests.support.eventually import eventually
-from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
 from tests.transport.kafka.relay_support import read
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
-
-NewTopic = Callable[..., Awaitable[str]]
-AnyBroker = KafkaBroker | ForeignBroker
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """From an outbox to Kafka, with nothing and with something in the way."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -13,7 +12,8 @@ from huleedu.store.outbox_identity import read_outbox_id, topics_written
 from huleedu.transport.kafka.relay import KafkaRelay
 from huleedu.transport.kafka.steps import Step
 from tests.support.eventually import eventually
-from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
 from tests.support.kafka_topics import create_topic
 from tests.transport.kafka.relay_support import (
     FailsOnce,
@@ -27,9 +27,6 @@ from tests.transport.kafka.relay_support import (
 )
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
-
-NewTopic = Callable[..., Awaitable[str]]
-AnyBroker = KafkaBroker | ForeignBroker
 
 
 @pytest.fixture(autouse=True)

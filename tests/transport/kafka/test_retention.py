@@ -1,7 +1,5 @@
 """How long dead letters are kept, on a real broker."""
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 
 from huleedu.core.clock import SystemClock
@@ -11,12 +9,11 @@ from huleedu.transport.kafka import lag
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.retention import DAY_MS, FOR_EVER, kept_too_short
 from huleedu.transport.kafka.topics import Outcome, bootstrap, with_dead_letters
-from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
 
 pytestmark = pytest.mark.anyio
 kafka = pytest.mark.kafka
 
-NewTopic = Callable[..., Awaitable[str]]
 DEFAULT_DAYS = KafkaSettings().dead_letter_retention_days
 
 
@@ -34,7 +31,7 @@ class Told:
 
 
 @pytest.fixture
-def connection(broker: KafkaBroker | ForeignBroker) -> KafkaConnection:
+def connection(broker: AnyBroker) -> KafkaConnection:
     return KafkaConnection(broker.bootstrap_servers)
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -22,11 +21,11 @@ from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.retention import DAY_MS
 from huleedu.transport.kafka.topics import Outcome, bootstrap, contract_topics, with_dead_letters
 from tests.support.eventually import eventually
-from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
-NewTopic = Callable[..., Awaitable[str]]
 NOBODY = "127.0.0.1:1"
 QUICK = KafkaSettings(connect_max_retries=2, connect_retry_delay=0.1)
 
@@ -47,7 +46,7 @@ class Heard:
 
 
 @pytest.fixture
-def connection(broker: KafkaBroker | ForeignBroker) -> KafkaConnection:
+def connection(broker: AnyBroker) -> KafkaConnection:
     return KafkaConnection.from_settings(QUICK, broker.bootstrap_servers, "topics")
 
 
@@ -287,7 +286,7 @@ def run(
 
 @pytest.mark.slow
 def test_the_commands_make_and_show_the_topics(
-    broker: KafkaBroker | ForeignBroker, topic_prefix: str, names: list[str]
+    broker: AnyBroker, topic_prefix: str, names: list[str]
 ) -> None:
     """``topics bootstrap`` says what it did to each topic; ``topics list`` shows each."""
     servers = broker.bootstrap_servers
@@ -307,9 +306,7 @@ def test_the_commands_make_and_show_the_topics(
 
 
 @pytest.mark.slow
-def test_the_commands_say_what_is_too_little(
-    broker: KafkaBroker | ForeignBroker, topic_prefix: str
-) -> None:
+def test_the_commands_say_what_is_too_little(broker: AnyBroker, topic_prefix: str) -> None:
     """Exit code 2: the operator has to do something, about partitions and kept dead letters."""
     servers = broker.bootstrap_servers
     more = {"KAFKA_DEFAULT_PARTITIONS": "6", "KAFKA_DEAD_LETTER_RETENTION_DAYS": "400"}

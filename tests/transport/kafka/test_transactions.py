@@ -1,6 +1,5 @@
 """The broker's side of an outbox: fencing, the position, and what is not known for certain."""
 
-from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import anyio
@@ -14,13 +13,11 @@ from huleedu.transport.kafka.deadlines import Fenced
 from huleedu.transport.kafka.steps import Step, no_stop
 from huleedu.transport.kafka.transactions import OutboxTransactions, last_ending
 from tests.support.eventually import eventually
-from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
 from tests.transport.kafka.relay_support import make_position_topic, read
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
-
-NewTopic = Callable[..., Awaitable[str]]
-AnyBroker = KafkaBroker | ForeignBroker
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """What a broker decided and did not carry out: its coordinator says so, and no partition knows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from huleedu.store.outbox_identity import note_topics, read_outbox_id
 from huleedu.transport.kafka.outbox_slices import mark_sent_up_to
 from huleedu.transport.kafka.position import position_offsets, transactional_id
 from huleedu.transport.kafka.steps import Step
-from tests.support.kafka_broker import ForeignBroker, KafkaBroker
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_fixtures import NewTopic
 from tests.transport.kafka.relay_support import (
     FailsOnce,
     drained,
@@ -29,8 +30,6 @@ from tests.transport.kafka.relay_support import (
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
-NewTopic = Callable[..., Awaitable[str]]
-AnyBroker = KafkaBroker | ForeignBroker
 NODE = ConfigResource(
     ConfigResourceType.BROKER, "1", {"transaction.partition.verification.enable": "false"}
 )
@@ -55,7 +54,7 @@ def numbered(topic: str, numbers: range) -> list[Message]:
 
 
 async def leave_undecided(
-    broker: AnyBroker, outbox_id: str, messages: Sequence[Message], last_id: int, *, commits: bool
+    broker: KafkaBroker, outbox_id: str, messages: Sequence[Message], last_id: int, *, commits: bool
 ) -> None:
     """Leave a transaction as a coordinator does that took its partitions for deleted ones.
 
