@@ -15,6 +15,8 @@ from tests.simulation.world import Options
 
 COLLECT_EVERY_RUNS = 50
 CHUNK_RUNS = 25
+SILENCE_SECONDS_MAX = 300.0
+"""So long nobody waits for a report: where a worker is killed, its runs never come to an end."""
 
 
 @dataclass
@@ -41,7 +43,10 @@ class Tally:
 
 
 def run_all(options: Sequence[Options], jobs: int) -> Iterator[Report]:
-    """Run each, ``jobs`` at once, and yield what came of it as it ends."""
+    """Run each, ``jobs`` at once, and yield what came of it as it ends.
+
+    Raises ``multiprocessing.TimeoutError`` when nothing comes for ``SILENCE_SECONDS_MAX``.
+    """
     if jobs == 1:
         _begin()
         try:
@@ -53,7 +58,10 @@ def run_all(options: Sequence[Options], jobs: int) -> Iterator[Report]:
     context.set_forkserver_preload(["tests.simulation.run"])
     with context.Pool(jobs, _begin_worker) as pool:
         try:
-            yield from pool.imap_unordered(_one, options, CHUNK_RUNS)
+            chunks = [options[at : at + CHUNK_RUNS] for at in range(0, len(options), CHUNK_RUNS)]
+            ended = pool.imap_unordered(_several, chunks)
+            for _ in chunks:
+                yield from ended.next(timeout=SILENCE_SECONDS_MAX)
             pool.map(_end_worker, range(jobs), 1)
         finally:
             pool.terminate()
@@ -94,6 +102,10 @@ def _stop(_number: int, _frame: object) -> None:
 
 def _end_worker(_number: int) -> None:
     _end()
+
+
+def _several(options: Sequence[Options]) -> list[Report]:
+    return [_one(one) for one in options]
 
 
 def _one(options: Options) -> Report:
