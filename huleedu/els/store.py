@@ -5,8 +5,8 @@ has one row for each text that was kept; a registered essay without a text is on
 ``batch.essay_ids``, so that a registration costs one row.  What such an essay is follows from its
 batch: failed where the batch was closed or cancelled, else uploaded at best.
 
-Inside of the store a batch goes by its number, in the order in which it was first heard of; the
-view ``essay_of_batch`` tells the essays with the ids of their batches.
+Inside of the store a batch goes by a number, in the order in which batches were first heard of;
+the view ``essay_of_batch`` shows the essays with the ids of their batches.
 """
 
 import sqlite3
@@ -23,7 +23,8 @@ from huleedu.store.positions import position_migrations
 els_migrations = Migrations("els")
 
 NUMBERS_TOGETHER = 256
-"""Of how many batches the essays stand together in the order of their ids."""
+"""Of how many batches the essays stand together in the order of their ids.  The index has it in
+its expression: another number takes a migration."""
 
 MIGRATIONS = (
     els_migrations,
@@ -168,7 +169,8 @@ def number_batches(database: SchemaDatabase) -> None:
     Ids of essays and batches are random as a rule: an index over all of them is written to in as
     many places as texts are taken, and most of what was written were pages of it.  Texts come for
     batches that are registered together, so ordered by their numbers they meet on few pages.
-    With it the store takes a text in four fifths of the CPU time.
+    Over 10,000 batches of the readiness workload less than half of the bytes are written for a
+    text (2,411 → 1,103, both with what the checkpoints write), with a tenth less CPU time.
     """
     tables = ("batch", "essay")
     before = dict(
