@@ -34,6 +34,7 @@ class SimulatedProducer:
         self._timeout_seconds = transaction_timeout_ms / 1000
         self._epoch = 0
         self._transaction: Transaction | None = None
+        self._was_interrupted = False
         self.client = _Client(self)
         self._sender = SimpleNamespace(sender_task=None)
         self._txn_manager = None
@@ -105,6 +106,8 @@ class SimulatedProducer:
         assert self._transaction is not None
         assert self._name is not None
         is_lost = self._endpoint.faults.strikes(Fault.UNKNOWN_PUBLISH)
+        # A producer that goes on although its broker was away meanwhile soon fares badly.
+        is_lost |= self._was_interrupted and self._endpoint.random.random() < 0.5
         if not is_lost or self._endpoint.random.random() < 0.5:
             self._record(self._transaction, fate)
             self._endpoint.broker.open.pop(self._name, None)
@@ -123,6 +126,7 @@ class SimulatedProducer:
             return not is_interrupted or self._endpoint.random.random() < 0.5
 
         if is_interrupted:
+            self._was_interrupted = True
             self._endpoint.tell(f"the broker comes back amid the end of {self._name}")
             self.client.lose_connection()
         self._endpoint.broker.end(self._name, transaction, fate, told)

@@ -19,7 +19,7 @@ def unsettled(world: "World") -> list[str]:
     if waiting or down:
         return [*waiting, *down]
     unsent = [f"{rows} unsent of {s}" for s in _OUTBOXES if (rows := _unsent(world, s)) > 0]
-    return unsent or _unread(world) or _awaited(world)
+    return unsent or _hidden(world) or _unread(world) or _awaited(world)
 
 
 def _awaited(world: "World") -> list[str]:
@@ -30,6 +30,18 @@ def _awaited(world: "World") -> list[str]:
         "      ELSE attempt > 0 AND concluded_at IS NULL END)"
     )
     return [f"{batch_id} waits" for (batch_id,) in rows]
+
+
+def _hidden(world: "World") -> list[str]:
+    """Return where the broker has what it does not show yet: its transaction is not over there."""
+    if world.broker is None:
+        return []
+    ends = {partition: world.broker.stable_end(partition) for partition in world.broker.logs}
+    return [
+        f"{partition} is shown up to {end}"
+        for partition, end in ends.items()
+        if end < len(world.broker.logs[partition])
+    ]
 
 
 def _unread(world: "World") -> list[str]:
