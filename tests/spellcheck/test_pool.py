@@ -195,7 +195,7 @@ async def test_a_text_is_tried_again_when_the_fork_server_went_with_its_worker()
     done: list[CheckedText] = []
 
     async def check() -> None:
-        done.append(await pool.check("teh " + LONG, ENGLISH))
+        done.append(await pool.check("teh " + LONG_TEXT, ENGLISH))
 
     async with english_pool() as pool:
         await pool.check("warm", ENGLISH)
