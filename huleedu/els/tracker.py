@@ -120,14 +120,13 @@ class BatchEssayTracker:
 
     def _open_unregistered(self, batch_ids: Iterable[str]) -> None:
         """Give a row, and by that a number, to batches of which only texts are known."""
-        new = [(batch_id,) for batch_id in batch_ids if batch_id not in self._numbers]
+        new = [batch_id for batch_id in batch_ids if batch_id not in self._numbers]
         if new:
-            self._connection.executemany("INSERT INTO batch (batch_id) VALUES (?)", new)
             self._numbers |= self._connection.execute(
-                "SELECT batch_id, batch_number FROM batch"
-                " WHERE batch_id IN (SELECT value ->> 0 FROM json_each(?))",
+                "INSERT INTO batch (batch_id) SELECT value FROM json_each(?)"
+                " RETURNING batch_id, batch_number",
                 (json_list(new),),
-            )
+            ).fetchall()
 
     def _keep(self, decisions: Sequence[ReadinessDecision]) -> None:
         status = EssayStatus.READY_FOR_PROCESSING.value
@@ -170,7 +169,8 @@ class BatchEssayTracker:
             (json_list(wanted),),
         ).fetchall()
         self._numbers |= {row[1]: row[0] for row in rows}
-        slots = self._all_slots() if all_slots else self._named_slots(named)
+        numbers = [row[0] for row in rows]
+        slots = self._all_slots(numbers) if all_slots else self._named_slots(named)
         for (
             number,
             batch_id,
@@ -193,12 +193,12 @@ class BatchEssayTracker:
             )
         return views
 
-    def _all_slots(self) -> Mapping[int, Mapping[str, str]]:
+    def _all_slots(self, numbers: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
         return _nested(
             self._connection.execute(
                 "SELECT batch_number, essay_id, text_storage_id FROM essay"
                 " WHERE batch_number IN (SELECT value FROM json_each(?))",
-                (json_list(list(self._numbers.values())),),
+                (json_list(numbers),),
             )
         )
 

@@ -2,15 +2,14 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 from huleedu.core.errors import Conflict, NotFound
 from huleedu.els.handlers import EssayLifecycle
-from huleedu.els.store import MIGRATIONS, NUMBERS_TOGETHER
+from huleedu.els.store import NUMBERS_TOGETHER
 from huleedu.els.views import essay_status
-from huleedu.store.migrations import migrate
+from tests.els.test_store_agrees import els_tables
 from tests.support.builders import AT, content_ready, hear, registered
 
 BATCHES = 2 * NUMBERS_TOGETHER + 2
@@ -21,8 +20,7 @@ SHARED = "shared"
 @pytest.fixture(scope="module")
 def store() -> Iterator[sqlite3.Connection]:
     """More batches than stand together in the index, each with a text of its own."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, "test", MIGRATIONS)
+    with els_tables() as connection:
         essays = {f"b{number}": [f"e{number}"] for number in range(BATCHES)}
         for batch_id in ("b0", f"b{BATCHES - 1}"):
             essays[batch_id].append(SHARED)
@@ -49,7 +47,5 @@ def test_an_id_of_no_batch_is_not_found(store: sqlite3.Connection) -> None:
     """Nor is one of an empty store."""
     with pytest.raises(NotFound):
         essay_status(store, "nobody's", None)
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
-        migrate(empty, "test", MIGRATIONS)
-        with pytest.raises(NotFound):
-            essay_status(empty, "nobody's", None)
+    with els_tables() as empty, pytest.raises(NotFound):
+        essay_status(empty, "nobody's", None)

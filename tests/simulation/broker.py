@@ -226,6 +226,11 @@ class Broker:
                 return offset
         return len(log)
 
+    def hidden(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return those of which a read_committed reader is not shown all, and up to where it is."""
+        shown = {tp: self.stable_end(tp) for tp in partitions}
+        return {tp: end for tp, end in shown.items() if end < len(self.logs[tp])}
+
     def visible(
         self, partition: TopicPartition, offset: int, most: int
     ) -> tuple[list[Record], int]:

@@ -153,8 +153,7 @@ class SimulatedProducer:
         """Return from where on readers of these topics wait."""
         await self._endpoint.round_trip()
         broker = self._endpoint.broker
-        shown = {tp: broker.stable_end(tp) for tp in broker.partitions(topics)}
-        return {tp: end for tp, end in shown.items() if end < len(broker.logs[tp])}
+        return broker.hidden(broker.partitions(topics))
 
     def _refuse_when_fenced(self) -> None:
         assert self._name is not None

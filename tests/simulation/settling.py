@@ -36,12 +36,8 @@ def _hidden(world: "World") -> list[str]:
     """Return where the broker has what it does not show yet: its transaction is not over there."""
     if world.broker is None:
         return []
-    ends = {partition: world.broker.stable_end(partition) for partition in world.broker.logs}
-    return [
-        f"{partition} is shown up to {end}"
-        for partition, end in ends.items()
-        if end < len(world.broker.logs[partition])
-    ]
+    hidden = world.broker.hidden(world.broker.logs)
+    return [f"{partition} is shown up to {end}" for partition, end in hidden.items()]
 
 
 def _unread(world: "World") -> list[str]:
