@@ -150,19 +150,8 @@ def _some(ids: Iterable[str]) -> str:
     return ", ".join(sorted(ids, key=int)[:20])
 
 
-async def unknown_outcomes(
-    ground: Ground,
-    killed: int,
-    cut: int,
-    fenced: int,
-    gap: int,
-    after_kill_seconds: float = RECOVERED_SECONDS_MAX,
-) -> Outcome:
-    """Have so many faults of each kind befall a relay and a publisher, in random order.
-
-    After each, rows must be published again within ``RECOVERED_SECONDS_MAX``; once a killed broker
-    answers again, within ``after_kill_seconds``.
-    """
+async def unknown_outcomes(ground: Ground, killed: int, cut: int, fenced: int, gap: int) -> Outcome:
+    """Have so many faults of each kind befall a relay and a publisher, in random order."""
     faults = ["killed"] * killed + ["cut"] * cut + ["fenced"] * fenced + ["gap"] * gap
     ground.chance.shuffle(faults)
     servers = ground.broker.bootstrap_servers
@@ -189,7 +178,7 @@ async def unknown_outcomes(
     broken += [
         f"{fault}: publishing again only after {seconds:.1f} s"
         for fault, seconds in slowest.items()
-        if seconds > (after_kill_seconds if fault == "killed" else RECOVERED_SECONDS_MAX)
+        if seconds > RECOVERED_SECONDS_MAX
     ]
     told = ", ".join(f"{fault} {seconds:.1f} s" for fault, seconds in sorted(slowest.items()))
     return Outcome(

@@ -89,7 +89,7 @@ ROWS = (
         "7",
         "after every unknown outcome rows flow again, none lost, none twice",
         partial(unknown_outcomes, killed=20, cut=150, fenced=15, gap=15),
-        partial(unknown_outcomes, killed=2, cut=6, fenced=0, gap=2, after_kill_seconds=30),
+        partial(unknown_outcomes, killed=2, cut=6, fenced=0, gap=2),
     ),
     Row(
         "8",
