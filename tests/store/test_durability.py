@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stores import note_store, read_notes
+from tests.support.connections import FULL, watched_connections
+from tests.support.stores import note_store, read_notes, write_note
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +64,19 @@ async def test_what_write_returned_for_survives_a_kill(tmp_path: Path) -> None:
         missing = [note for note in told[:-1] if note not in kept]
         assert missing == [], f"run {run}, seed {seed}"
         assert len(kept) <= len(told) + 4  # three writers, one write each, and the line cut short
+
+
+async def test_a_writer_that_is_opened_anew_waits_for_the_disk_as_well(tmp_path: Path) -> None:
+    """Whatever made the store give up its connection, the next one is set up like the first."""
+    path = tmp_path / "s.db"
+    with watched_connections() as connections:
+        async with note_store(path) as store:
+            await store.write(write_note("before"))
+            path.rename(tmp_path / "away.db")  # another file takes its place
+            for name in ("s.db-wal", "s.db-shm"):
+                (tmp_path / name).unlink(missing_ok=True)
+            (tmp_path / "s.db").touch()
+            await store.write(write_note("after"))
+
+            assert len(connections.opened) == 2
+            assert connections.synchronous() == [("s.db", FULL)]
