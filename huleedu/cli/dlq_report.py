@@ -118,7 +118,10 @@ def print_outcome(word: str, done: int, found: Survey, *, as_json: bool) -> None
         return
     print_text(f"{word}: {done:,}")
     if left:
-        tell(f"{left:,} stay as they were: somebody else settled them, or they are too large.")
+        tell(
+            f"{left:,} stay as they were: somebody else settled them, they were replayed to the "
+            "same groups before, or they are too large."
+        )
     tell_refused(found.refused)
 
 

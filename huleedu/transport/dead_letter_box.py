@@ -114,8 +114,10 @@ class DeadLetterBox(Protocol):
     async def replay(self, letters: Sequence[DeadLetter], *, to_everyone: bool = False) -> int:
         """Publish again what :func:`replays.why_not` does not refuse, and note it as replayed.
 
-        Return how many: fewer than given when somebody else settled some meanwhile.  Raises
-        ``Unavailable``: it may have happened to some; doing it again does no harm.
+        Return how many were published: fewer than given when somebody else settled some
+        meanwhile, or when they were replayed to the same groups before and these would recognise
+        the repeat.  Raises ``Unavailable``: it may have happened to some; doing it again does no
+        harm.
         """
         ...
 

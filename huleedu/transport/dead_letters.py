@@ -61,6 +61,22 @@ def add_settlement(database: SchemaDatabase) -> None:
     )
 
 
+@dead_letter_migrations()
+def add_audiences(database: SchemaDatabase) -> None:
+    """Whether a dead letter was replayed to its group, and whether to every group; 0 or 1.
+
+    Up to here both replays had the id that a replay to the group has.
+    """
+    for column in ("replayed_to_group", "replayed_to_everyone"):
+        database.conn.execute(
+            f"ALTER TABLE dead_letter ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+        )
+    database.conn.execute(
+        "UPDATE dead_letter SET replayed_to_group = consumer_group <> '',"
+        " replayed_to_everyone = consumer_group = '' WHERE settled_as = 'replayed'"
+    )
+
+
 DEAD_LETTER_MIGRATIONS = (dead_letter_migrations, outbox_migrations)
 """What the store consists of, where dead letters are to be replayed too."""
 

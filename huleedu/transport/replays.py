@@ -2,13 +2,16 @@
 
 A replay has the key and the value byte for byte and the headers that the message came with, except
 its event id: the group noted the old one as handled when it set the message aside.  The new one
-follows from the dead letter, so that the same one replayed twice says the same thing once.  What a
-replay carries of its history is four headers of bounded size, however often it fails again.
+follows from the dead letter and from whom the replay is for.  So a repeat of the same replay is
+recognised, and a replay to every group reaches them although one to a single group came before:
+all groups have noted that one's id.  What a replay carries of its history is four headers of
+bounded size, however often it fails again.
 """
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 from huleedu.core.clock import from_text, to_text
 from huleedu.core.ids import derived_event_id
@@ -34,18 +37,26 @@ def replayed(letter: Message, *, to_everyone: bool = False) -> Message:
     letter is one of which :func:`why_not` says nothing.
     """
     own = {k: v for k, v in letter.headers.items() if not k.startswith(DEAD_LETTER_PREFIX)}
-    group = letter.headers.get(GROUP)
+    group = audience(letter, to_everyone=to_everyone)
     again = {
-        str(Header.EVENT_ID): str(derived_event_id("replay", letter.event_id, group or "")),
+        str(Header.EVENT_ID): str(_replay_id(letter, group)),
         REPLAYS: str(min(replays_of(letter.headers) + 1, _COUNT_MAX)),
         ATTEMPTS: str(attempts_of(letter.headers)),
     }
-    if group is not None and not to_everyone:
+    if group is not None:
         again[GROUP] = group
     first = first_failed_at(letter.headers)
     if first is not None:
         again[FIRST_FAILED_AT] = first
     return Message(origin_topic(letter), letter.key, letter.value, own | again)
+
+
+def audience(letter: Message, *, to_everyone: bool) -> str | None:
+    """Return the group that a replay is for; None: every group.
+
+    A dead letter that names no group is replayed to every group in any case.
+    """
+    return None if to_everyone else letter.headers.get(GROUP)
 
 
 def why_not(letter: Message) -> str | None:
@@ -106,6 +117,13 @@ def moment_of(text: str | None) -> datetime | None:
         return None if text is None else from_text(text)
     except ValueError:
         return None
+
+
+def _replay_id(letter: Message, group: str | None) -> UUID:
+    """Return the event id of a replay of this letter that is for ``group``."""
+    own = letter.headers.get(GROUP)
+    everyone = [] if group == own else ["everyone"]
+    return derived_event_id("replay", letter.event_id, own or "", *everyone)
 
 
 def _count(text: str | None) -> int:

@@ -18,7 +18,7 @@ from huleedu.core.platform import Platform
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport import replays
-from huleedu.transport.dead_letter_box import DeadLetter, Settlement, Wanted
+from huleedu.transport.dead_letter_box import DeadLetter, Wanted
 from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 
 PAGE_ROWS = 50
@@ -78,12 +78,13 @@ class StoredDeadLetterBox:
     async def replay(self, letters: Sequence[DeadLetter], *, to_everyone: bool = False) -> int:
         """Put the replays into the store's outbox, from where the running program publishes them.
 
-        It looks every few seconds; when it does not run, it does so once it is started.
+        It looks every few seconds; when it does not run, it does so once it is started.  What was
+        replayed to the same groups before is left out: they would pass it over.
         """
         now = self._platform.clock.now()
 
         def work(connection: sqlite3.Connection) -> int:
-            mine = [one for one in letters if _settle(connection, one, "replayed", now)]
+            mine = [one for one in letters if _replay(connection, one, to_everyone, now)]
             again = [replays.replayed(one.message, to_everyone=to_everyone) for one in mine]
             outbox.add(connection, again, now)
             return len(mine)
@@ -93,9 +94,7 @@ class StoredDeadLetterBox:
     async def discard(self, letters: Sequence[DeadLetter]) -> int:
         """Note them as discarded; they are deleted after ``dead_letters.KEEP_SETTLED``."""
         now = self._platform.clock.now()
-        return await self._database.write(
-            lambda db: sum(_settle(db, one, "discarded", now) for one in letters)
-        )
+        return await self._database.write(lambda db: sum(_discard(db, one, now) for one in letters))
 
 
 def _is_older(connection: sqlite3.Connection) -> bool:
@@ -126,12 +125,25 @@ def _page(
     ]
 
 
-def _settle(
-    connection: sqlite3.Connection, letter: DeadLetter, settlement: Settlement, now: datetime
+def _replay(
+    connection: sqlite3.Connection, letter: DeadLetter, to_everyone: bool, now: datetime
 ) -> bool:
-    """Note what becomes of it, unless somebody else decided since it was read."""
+    """Note that it is replayed, unless it was to the same groups, or somebody else decided."""
+    group = replays.audience(letter.message, to_everyone=to_everyone)
+    column = "replayed_to_everyone" if group is None else "replayed_to_group"
     cursor = connection.execute(
-        "UPDATE dead_letter SET settled_as = ?, settled_at = ? WHERE id = ? AND settled_as IS ?",
-        (settlement, to_text(now), int(letter.id), letter.settlement),
+        f"UPDATE dead_letter SET settled_as = 'replayed', settled_at = ?, {column} = 1"
+        f" WHERE id = ? AND settled_as IS ? AND NOT {column}",
+        (to_text(now), int(letter.id), letter.settlement),
+    )
+    return cursor.rowcount == 1
+
+
+def _discard(connection: sqlite3.Connection, letter: DeadLetter, now: datetime) -> bool:
+    """Note that it is discarded, unless somebody else decided since it was read."""
+    cursor = connection.execute(
+        "UPDATE dead_letter SET settled_as = 'discarded', settled_at = ?"
+        " WHERE id = ? AND settled_as IS ?",
+        (to_text(now), int(letter.id), letter.settlement),
     )
     return cursor.rowcount == 1

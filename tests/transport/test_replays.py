@@ -65,6 +65,17 @@ def test_a_replay_is_for_the_group_that_had_set_it_aside() -> None:
     assert is_for(Message("t", b"k", b"v", letter.headers), "h")
 
 
+def test_the_id_of_a_replay_says_whom_it_is_for() -> None:
+    """To its group and to every group it goes under two ids, each the same however often; where
+    the dead letter names no group both are the same replay."""
+    letter = set_aside(Message("t", b"k", b"v"), "g", 1, FIRST)
+    nobodys = Message("t.dlq", b"k", b"v", {"event-id": "e"})
+
+    assert replayed(letter).event_id != replayed(letter, to_everyone=True).event_id
+    assert replayed(letter, to_everyone=True) == replayed(letter, to_everyone=True)
+    assert replayed(nobodys) == replayed(nobodys, to_everyone=True)
+
+
 def test_two_groups_get_their_own_replays_of_one_event() -> None:
     """What two groups set aside is replayed to each under an id of its own."""
     letters = [set_aside(Message("t", b"k", b"v"), group, 1, FIRST) for group in "gh"]

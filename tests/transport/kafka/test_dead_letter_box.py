@@ -147,6 +147,26 @@ async def test_what_is_replayed_has_its_effect_once(bus: KafkaBus, box: KafkaDea
     assert max(len(o.message.headers) for o in second) <= len(first[0].message.headers) + 1
 
 
+async def test_a_replay_to_every_group_reaches_them_after_one_to_a_single_group(
+    bus: KafkaBus, box: KafkaDeadLetterBox
+) -> None:
+    """The two have ids of their own, and every group handles what was replayed to everyone."""
+    sender = await bus.store("sender")
+    module = Module(bus, ["b1"])
+    await say(sender, bus, [proceed(bus.platform, "b1")])
+    async with module.running(sender):
+        (waiting,) = await until_waiting(box, 1)
+        module.failing = set()
+        assert await box.replay([waiting]) == 1
+        (settled,) = await letters_of(box)
+        assert await box.replay([settled], to_everyone=True) == 1
+        await eventually(partial(module.effects, "g"), lambda found: len(found) == 2)
+        await eventually(partial(module.effects, "h"), lambda found: len(found) == 2)
+    read = await bus.read(PROCEED)
+
+    assert len({one.event_id for one in read}) == len(read) == 3
+
+
 async def test_the_same_dead_letter_replayed_again_says_the_same(
     bus: KafkaBus, box: KafkaDeadLetterBox
 ) -> None:
