@@ -14,6 +14,7 @@ import anyio
 
 from huleedu.core.errors import HuleEduError, StoreUnavailable
 from huleedu.core.hops import Hops
+from huleedu.store.directory import make_directory
 from huleedu.store.migrations import Migrations, migrate
 
 T = TypeVar("T")
@@ -283,7 +284,7 @@ class Database:
     def _open_writer(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             connection = self._connect("rwc")
             self._switch_to_wal(connection)
             for pragma in (*_WRITER_PRAGMAS, _cache_of(self._cache_mebibytes)):

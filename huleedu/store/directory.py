@@ -15,6 +15,30 @@ SECRET_NAME = "role.secret"  # noqa: S105 - the name of the file
 _SECRET_BYTES = 32
 
 
+def make_directory(directory: Path) -> None:
+    """Make it, and what is missing above it; its name then survives a loss of power.
+
+    SQLite syncs the names of its files in the directory, not the directory's own.  Raises
+    ``OSError``.
+    """
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    # One that was there may have been made by a process that ended before it synced the name.
+    for path in dict.fromkeys([directory, *missing]):
+        _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # what somebody else keeps, and made for us
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold the directory for this process; the lock goes with the process, however it ends.
@@ -23,7 +47,7 @@ def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
     process holds it otherwise, ``StoreUnavailable`` when it cannot be made or written to.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(
@@ -62,7 +86,7 @@ def numbered(directory: Path, name: str) -> Iterator[int]:
 @contextmanager
 def _held(path: Path) -> Iterator[bool]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"the lock {path} cannot be made ({error})") from error
@@ -85,7 +109,7 @@ def role_secret(directory: Path) -> str:
     path = directory / SECRET_NAME
     try:
         if not path.exists():
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             _make_secret(path)
         return path.read_text().strip()
     except OSError as error:

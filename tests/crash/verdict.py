@@ -32,14 +32,18 @@ def damage(data_dir: Path) -> Sequence[str]:
     """Return what SQLite finds wrong in the files of the stores."""
     faults = []
     for path in sorted(data_dir.glob("*.db")):
-        told = [text for (text,) in _rows(path, "PRAGMA integrity_check")]
+        try:
+            told = [text for (text,) in _rows(path, "PRAGMA integrity_check")]
+        except sqlite3.DatabaseError as error:
+            told = [str(error)]
         if told != ["ok"]:
             faults.append(f"{path.name} is damaged: {told[:3]}")
     return faults
 
 
 def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    # Not read-only: what a crash left half done is first rolled back or forward.
+    with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=30)) as connection:
         return connection.execute(query).fetchall()
 
 

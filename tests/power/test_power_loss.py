@@ -1,0 +1,79 @@
+"""Said means on disk: whatever was answered is there when the power comes back."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.power.losses import Loss, faults_after_restart, faults_of, losses
+from tests.power.recording import Recording
+
+MOMENTS = 60
+RESTARTS = 3
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Two lives of the program, with classes, actions and texts that it takes."""
+    recording = Recording(tmp_path_factory.mktemp("power"))
+    recording.make()
+    return recording
+
+
+@pytest.fixture
+def seed() -> int:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    return seed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_was_answered_survives_a_loss_of_power(
+    recording: Recording, seed: int, tmp_path: Path
+) -> None:
+    """Right after each answer and at any moment: all stores open, and hold what was answered."""
+    seen, answers = 0, 0
+    for number, loss in enumerate(losses(recording, seed, MOMENTS)):
+        data_dir = loss.put_back(recording.root, tmp_path / str(number))
+        assert faults_of(loss, data_dir) == [], f"moment {loss.moment}"
+        seen, answers = number + 1, len(loss.answered)
+
+    assert answers >= 14
+    assert seen == 2 * answers + MOMENTS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_after_a_loss_of_power_every_batch_ends(
+    recording: Recording, seed: int, tmp_path: Path
+) -> None:
+    """Started again on what is left, the program goes on; its clients hand in the rest."""
+    every = [loss for loss in losses(recording, seed, MOMENTS) if loss.answered]
+    chosen: list[Loss] = random.Random(seed).sample(every, RESTARTS)
+    for number, loss in enumerate(chosen):
+        data_dir = loss.put_back(recording.root, tmp_path / str(number))
+        log = tmp_path / f"{number}.log"
+
+        faults = faults_after_restart(recording, loss, data_dir, log)
+
+        assert faults == [], f"moment {loss.moment}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
+def test_a_store_that_does_not_wait_for_the_disk_is_caught(
+    synchronous: str, seed: int, tmp_path: Path
+) -> None:
+    """Planted: answers are given before anything is synced."""
+    careless = Recording(tmp_path / "careless", synchronous)
+    careless.make()
+
+    faults: list[str] = []
+    for number, loss in enumerate(losses(careless, seed, 0)):
+        data_dir = loss.put_back(careless.root, tmp_path / str(number))
+        faults += faults_of(loss, data_dir)
+
+    assert [fault for fault in faults if "registered was answered and is lost" in fault] != []
+    assert [fault for fault in faults if "uploaded was answered and is lost" in fault] != []
