@@ -28,6 +28,7 @@ from huleedu.transport.dead_letters import (
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Transport
 from huleedu.web.application import Application, build_application
+from huleedu.web.hosts import allowed_hosts
 from huleedu.web.server import serve
 
 _logger = create_service_logger("app")
@@ -78,6 +79,7 @@ async def all_in_one(
             [route for routes in attached.routes.values() for route in routes],
             platform=platform,
             limits=settings.limits,
+            hosts=allowed_hosts(settings),
             readiness=readiness_of(tasks, transport, ground.stores),
         )
         tasks.start("transport", transport.run)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -23,6 +24,7 @@ from huleedu.store.directory import locked
 from huleedu.store.housekeeping import keep_house
 from huleedu.transport.protocol import Transport
 from huleedu.web.application import Application, build_application
+from huleedu.web.hosts import allowed_hosts
 
 Connect = Callable[[Settings, Sequence[Role], Platform, AsyncExitStack], Transport]
 """Makes the transport of a process that runs these roles; what it holds is closed by the stack."""
@@ -69,16 +71,15 @@ async def running_roles(
         attached = await attach(ground, roles)
         tasks = await stack.enter_async_context(BackgroundTasks(on_death=stopping.set))
         used = transport if attached.uses_transport else None
-        readiness = readiness_of(tasks, used, ground.stores)
-        applications = {
-            module: build_application(
-                routes, platform=platform, limits=settings.limits, readiness=readiness
-            )
-            for module, routes in attached.routes.items()
-        }
-        operations = build_application(
-            [], platform=platform, limits=settings.limits, readiness=readiness
+        build = partial(
+            build_application,
+            platform=platform,
+            limits=settings.limits,
+            hosts=allowed_hosts(settings),
+            readiness=readiness_of(tasks, used, ground.stores),
         )
+        applications = {module: build(routes) for module, routes in attached.routes.items()}
+        operations = build([])
         if used is not None:
             tasks.start("transport", used.run)
         if attached.chores:

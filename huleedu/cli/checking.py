@@ -77,7 +77,7 @@ async def _check(
     async with all_in_one(settings, languages=(language,), progress=steps.doing) as running:
         application: Any = running.application  # httpx and Litestar write ASGI's types differently
         transport = httpx.ASGITransport(app=application)
-        async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             client = ServerClient(http, Platform())
             return await _through(client, files, assignment, steps)
 

@@ -22,6 +22,7 @@ from huleedu.core.logging import configure_logging, create_service_logger
 from huleedu.core.roles import ROLES, modules_of
 from huleedu.core.settings import LogLevel, ModuleSettings, Settings
 from huleedu.core.settings_sources import LoadedSettings
+from huleedu.web.hosts import allowed_hosts
 from huleedu.web.metrics_port import serve_metrics
 
 HostOption: TypeAlias = Annotated[str | None, typer.Option(help="Listen on this address.")]
@@ -112,7 +113,9 @@ async def _all_in_one(settings: Settings, stop: anyio.Event) -> None:
 
     async with AsyncExitStack() as stack:
         if settings.prometheus_port is not None:
-            metrics = serve_metrics(settings.host, settings.prometheus_port, ThreadHops())
+            metrics = serve_metrics(
+                settings.host, settings.prometheus_port, ThreadHops(), allowed_hosts(settings)
+            )
             metrics_port = await stack.enter_async_context(metrics)
             _logger.info("metrics_listening", url=f"http://{settings.host}:{metrics_port}/metrics")
         await serve_all_in_one(settings, stop, _tell_progress)

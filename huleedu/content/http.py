@@ -14,6 +14,7 @@ from huleedu.core.ids import StorageId
 from huleedu.core.ports import ContentClient
 from huleedu.core.settings import Limits
 from huleedu.web.body import read_body
+from huleedu.web.media_types import NOT_JSON
 from huleedu.web.problems import problem
 
 AnyRequest = Request[Any, Any, Any]
@@ -33,6 +34,7 @@ def routes(content: ContentClient, role_secret: str, limits: Limits) -> list[HTT
         "/v1/content",
         status_code=201,
         before_request=gate,
+        opt=NOT_JSON,
         request_max_body_size=None,  # read_body counts, whatever Content-Length says
         summary="Store a content",
         tags=["content"],

@@ -147,6 +147,8 @@ class Settings(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 5000
     """The one port of ``serve all-in-one``."""
+    allowed_hosts: str = ""
+    """Further names or addresses (``host`` or ``host:port``, comma-separated) to answer to."""
     environment: str = "development"
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "auto"

@@ -13,6 +13,7 @@ from huleedu.files.model import FileReceipt
 from huleedu.files.sandbox import Extractor
 from huleedu.files.upload_form import read_upload_form
 from huleedu.store.database import Database
+from huleedu.web.media_types import NOT_JSON
 from huleedu.web.request import correlation_id_of
 
 
@@ -30,6 +31,7 @@ def routes(
     @post(
         "/v1/files/batch",
         status_code=202,
+        opt=NOT_JSON,
         request_max_body_size=None,  # counted while it is read, for a clearer answer
         summary="Upload the essays of a batch",
         tags=["files"],

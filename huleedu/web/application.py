@@ -12,6 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from huleedu import __version__
 from huleedu.core.platform import Platform
 from huleedu.core.settings import Limits
+from huleedu.web.hosts import AllowedHosts
+from huleedu.web.media_types import must_be_json
+from huleedu.web.origins import OwnRequestsOnly
 from huleedu.web.problems import exception_handlers
 from huleedu.web.request import RequestContext
 from huleedu.web.targets import BoundedTargets
@@ -23,9 +26,16 @@ Readiness = Callable[[], Awaitable[Sequence[str]]]
 class Application(Litestar):
     """A Litestar application all of whose answers, 404 included, pass through our middleware."""
 
-    def __init__(self, platform: Platform, routes: Sequence[ControllerRouterHandler], **how: Any):
+    def __init__(
+        self,
+        platform: Platform,
+        hosts: AllowedHosts,
+        routes: Sequence[ControllerRouterHandler],
+        **how: Any,
+    ) -> None:
         super().__init__(routes, **how)
-        self._around = RequestContext(BoundedTargets(super().__call__), platform)
+        inner = BoundedTargets(super().__call__)
+        self._around = RequestContext(OwnRequestsOnly(inner, hosts), platform)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one ASGI connection."""
@@ -37,19 +47,24 @@ def build_application(
     *,
     platform: Platform,
     limits: Limits,
+    hosts: AllowedHosts = AllowedHosts(),  # noqa: B008 - it cannot change
     readiness: Readiness | None = None,
     registry: CollectorRegistry = REGISTRY,
 ) -> Application:
     """Return the application of ``routes`` with health, metrics, ``/openapi.json`` and problems.
 
+    It answers to ``hosts`` only, and no page of another site changes anything (``web.origins``).
+    Bodies must be JSON but for a route that has ``opt=NOT_JSON``.
     A body may have as many bytes as the larger of ``limits.json_body_bytes`` and
     ``limits.text_bytes``; a route that takes more says so by ``request_max_body_size``.  A form
     may have two parts a file, and one more.
     """
     return Application(
         platform,
+        hosts,
         [*routes, *_operations(readiness, registry)],
         exception_handlers=exception_handlers(),
+        guards=[must_be_json],
         request_max_body_size=max(limits.json_body_bytes, limits.text_bytes),
         multipart_form_part_limit=2 * limits.upload_files + 1,
         openapi_config=OpenAPIConfig(

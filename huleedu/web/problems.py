@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ExceptionHandlersMap
+from litestar.types import ExceptionHandlersMap, Receive, Scope, Send
 
 from huleedu.core.errors import (
     Conflict,
@@ -55,6 +55,15 @@ def problem(
         media_type="application/problem+json",
         headers=dict(headers or {}),
     )
+
+
+async def send_problem(
+    status: int, detail: str, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer a request that a middleware refuses."""
+    answer = problem(status, HTTPStatus(status).phrase, detail)
+    request: Request[Any, Any, Any] = Request(scope, receive, send)
+    await answer.to_asgi_response(None, request)(scope, receive, send)
 
 
 def exception_handlers() -> ExceptionHandlersMap:

@@ -1,13 +1,9 @@
 """How long the address of a request may be."""
 
-from http import HTTPStatus
-from typing import Any
-
-from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from huleedu.web.problems import problem
+from huleedu.web.problems import send_problem
 
 TARGET_BYTES_MAX = 768
 """Path and query as sent; ours have 450 at most.  Litestar remembers the last 1,024 paths and
@@ -26,9 +22,7 @@ class BoundedTargets:
             await self._app(scope, receive, send)
             return
         detail = f"the address of the request is over {TARGET_BYTES_MAX} bytes"
-        refusal = problem(414, HTTPStatus.REQUEST_URI_TOO_LONG.phrase, detail)
-        request: Request[Any, Any, Any] = Request(scope, receive, send)
-        await refusal.to_asgi_response(None, request)(scope, receive, send)
+        await send_problem(414, detail, scope, receive, send)
 
 
 def _target_bytes(scope: Scope) -> int:

@@ -59,7 +59,7 @@ def stores_in(directory: Path) -> list[str]:
 async def answer(application: Application, path: str) -> httpx.Response:
     app: Any = application
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path)
 
 

@@ -109,7 +109,7 @@ async def running_bos(
     )
     try:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield Bos(client, database, content, platform)
     finally:
         await database.close()

@@ -20,6 +20,7 @@ from tests.bos.building import Bos, body, running_bos
 pytestmark = pytest.mark.anyio
 
 CORRELATION = "0a5d1b60-77cb-4d0e-9a57-8a2f2a1c3c11"
+JSON = {"Content-Type": "application/json"}
 REGISTERED = topic_name(ProcessingEvent.BATCH_ESSAYS_REGISTERED)
 CONTENT_READY = topic_name(ProcessingEvent.ESSAY_CONTENT_READY)
 
@@ -82,7 +83,7 @@ async def test_a_deadline_of_its_own_travels_in_a_header(bos: Bos, asked: float,
 async def test_no_empty_or_broken_json_is_told_so(bos: Bos, content: bytes) -> None:
     """Nothing that could be a registration was sent."""
     before = operations("validation_error")
-    answer = await bos.client.post("/v1/batches/register", content=content)
+    answer = await bos.client.post("/v1/batches/register", content=content, headers=JSON)
 
     assert (
         answer.status_code,

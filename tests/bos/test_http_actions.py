@@ -48,8 +48,14 @@ async def registered(bos: Bos) -> str:
     return str((await bos.register()).json()["batch_id"])
 
 
-async def act(bos: Bos, batch_id: str, action: str, **more: Any) -> httpx.Response:
-    return await bos.client.post(f"/v1/batches/{batch_id}/{action}", **more)
+async def act(
+    bos: Bos, batch_id: str, action: str, headers: dict[str, str] | None = None, **more: Any
+) -> httpx.Response:
+    return await bos.client.post(
+        f"/v1/batches/{batch_id}/{action}",
+        headers={"Content-Type": "application/json", **(headers or {})},
+        **more,
+    )
 
 
 async def extend(bos: Bos, batch_id: str, **ahead: float) -> httpx.Response:

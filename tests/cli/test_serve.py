@@ -129,7 +129,8 @@ def test_a_second_ctrl_c_ends_at_once(server: HuleeduProcess) -> None:
     """While a request in hand holds up the end, another Ctrl-C does not wait for it."""
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as held:
-        held.sendall(b"POST /v1/batches/register HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        head = b"POST /v1/batches/register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        held.sendall(head + b"Content-Type: application/json\r\n\r\n{")
         assert httpx.get(f"{server.url}/healthz").status_code == 200  # the server has begun on it
         os.kill(server.pid, signal.SIGINT)
         deadline = time.monotonic() + 20

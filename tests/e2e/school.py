@@ -88,6 +88,6 @@ async def school(data_dir: Path, settings: Settings | None = None) -> AsyncItera
     async with all_in_one(settings or Settings(data_dir=data_dir)) as running:
         transport = httpx.ASGITransport(app=running.application)
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://school", timeout=60
+            transport=transport, base_url="http://localhost", timeout=60
         ) as client:
             yield School(running, client)

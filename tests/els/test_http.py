@@ -47,7 +47,7 @@ async def els(tmp_path: Path) -> AsyncIterator[Els]:
     await database.open()
     application = build_application(routes(database), platform=platform, limits=Limits())
     transport = httpx.ASGITransport(app=application)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield Els(database, client)
     await database.close()
 

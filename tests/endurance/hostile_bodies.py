@@ -47,8 +47,9 @@ def _status(url: str, body: Iterator[bytes] | bytes, headers: Mapping[str, str])
 def _announced(url: str) -> int:
     """Announce a body, and send its first byte."""
     with _connection(url) as caller:
-        head = f"POST /v1/batches/register HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_BYTES}\r\n"
-        caller.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n{")
+        head = "POST /v1/batches/register HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {BODY_BYTES}\r\n\r\n{{"
+        caller.sendall(head.encode())
         return int(caller.recv(100).split()[1])
 
 
@@ -79,7 +80,7 @@ def _slow_callers(url: str) -> int:
     with ExitStack() as stack:
         for _ in range(SLOW_CALLERS):
             caller = stack.enter_context(_connection(url))
-            caller.sendall(b"POST /v1/batches/register HTTP/1.1\r\nHost: h\r\nX: ")
+            caller.sendall(b"POST /v1/batches/register HTTP/1.1\r\nHost: localhost\r\nX: ")
         answer = httpx.post(f"{url}/v1/batches/register", json=registration(1), timeout=60)
         ended = caller.recv(100)  # patience has an end
     return 408 if answer.status_code == 202 and ended.startswith(b"HTTP/1.1 408") else 0

@@ -15,6 +15,7 @@ from tests.support.classes import registration
 TEACHERS = 2
 WATCHERS = 5
 WATCH_SECONDS_MAX = 30.0
+JSON = {"Content-Type": "application/json"}
 
 
 class Load:
@@ -131,7 +132,7 @@ BLUNDERS = (
     _post(registration(3, course_code="NONE")),
     _post(registration(1, essay_instructions="x" * 2_000_000)),
     _post(registration(2, expected_essay_count=5)),
-    lambda client: client.post("/v1/batches/register", content=b"[" * 100_000),
+    lambda client: client.post("/v1/batches/register", content=b"[" * 100_000, headers=JSON),
     lambda client: client.get("/v1/batches/none"),
     lambda client: client.get("/v1/results/none"),
     lambda client: client.get("/v1/batches?cursor=none"),

@@ -149,7 +149,7 @@ async def school(
                 limits=limits,
             )
             async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=app), base_url="http://test"
+                transport=httpx.ASGITransport(app=app), base_url="http://localhost"
             ) as client:
                 yield School(database, content, platform, client)
         finally:

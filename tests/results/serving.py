@@ -41,7 +41,7 @@ class Serving:
 
     def client(self) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=self.application)
-        return httpx.AsyncClient(transport=transport, base_url="http://test")
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 @asynccontextmanager

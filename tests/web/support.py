@@ -9,7 +9,7 @@ from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from huleedu.core.errors import (
     Conflict,
@@ -81,12 +81,17 @@ def application(
         platform=simulated_platform(),
         limits=limits,
         readiness=readiness,
-        **({"registry": registry} if registry is not None else {}),
+        registry=registry or REGISTRY,
     )
 
 
 @asynccontextmanager
 async def client_of(app: Application, raises: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client on this event loop; its bodies are sent as JSON, whatever they are."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=raises)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://localhost",
+        headers={"Content-Type": "application/json"},
+    ) as client:
         yield client

@@ -17,6 +17,7 @@ from litestar.response import ServerSentEvent
 
 from huleedu.core.background import BackgroundTasks
 from huleedu.core.errors import Misconfigured, TaskDied
+from huleedu.web.media_types import NOT_JSON
 from huleedu.web.server import HEAD_BYTES_MAX, serve
 from tests.support.eventually import eventually
 from tests.web.support import application
@@ -59,7 +60,7 @@ class Site:
 
             return ServerSentEvent(events())
 
-        @post("/upload", request_max_body_size=None)
+        @post("/upload", request_max_body_size=None, opt=NOT_JSON)
         async def upload(request: Request[Any, Any, Any]) -> int:
             self.begun.set()
             return len(await request.body())
@@ -176,7 +177,7 @@ async def test_idle_connections_do_not_hold_the_server_up() -> None:
     async with site(stop_seconds=3600) as running:
         silent = await anyio.connect_tcp("127.0.0.1", running.port)
         halfway = await anyio.connect_tcp("127.0.0.1", running.port)
-        await halfway.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        await halfway.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         async with httpx.AsyncClient(base_url=running.url) as client:
             await client.get("/healthz")
             running.stop.set()
@@ -223,7 +224,7 @@ async def test_a_caller_that_hangs_up_is_no_fault_of_ours(log: io.StringIO) -> N
     """An upload that breaks off is told as the caller's, without a traceback."""
     async with site() as running:
         stream = await anyio.connect_tcp("127.0.0.1", running.port)
-        head = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
         await stream.send(head + b"x" * 10)
         await running.begun.wait()
         await stream.aclose()
@@ -280,7 +281,7 @@ async def test_cancelling_the_server_leaves_nothing_open(log: io.StringIO) -> No
         await running.listening.wait()
         idle = await anyio.connect_tcp("127.0.0.1", running.port)
         busy = await anyio.connect_tcp("127.0.0.1", running.port)
-        await busy.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await busy.send(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await running.begun.wait()
         group.cancel_scope.cancel()
 

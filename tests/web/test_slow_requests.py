@@ -9,6 +9,7 @@ import pytest
 from anyio.abc import SocketStream
 from litestar import Request, get, post
 
+from huleedu.web.media_types import NOT_JSON
 from huleedu.web.server import serve
 from huleedu.web.slow_requests import Patience
 from tests.web.support import application
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.anyio
 PATIENCE = Patience(head_seconds=1.5, body_seconds=1.5, body_bytes_per_second=100)
 
 
-@post("/upload", request_max_body_size=None)
+@post("/upload", request_max_body_size=None, opt=NOT_JSON)
 async def upload(request: Request[Any, Any, Any]) -> int:
     return len(await request.body())
 
@@ -100,7 +101,7 @@ async def test_a_head_that_drips_is_ended() -> None:
 
 async def test_a_body_that_drips_is_ended() -> None:
     """A body must come on at a pace that gets somewhere."""
-    head = b"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
+    head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
     async with connections() as (stream, _):
         await stream.send(head)
         heard = await drip(stream, b"x" * 500, 0.1)
@@ -111,13 +112,14 @@ async def test_a_body_that_drips_is_ended() -> None:
 async def test_a_body_that_comes_on_is_waited_for() -> None:
     """An upload may take longer than that, and many requests may share one connection."""
     pieces, piece = 30, b"x" * 1_000
-    head = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {pieces * len(piece)}\r\n\r\n"
+    length = pieces * len(piece)
+    head = f"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
     answers: list[bytes] = []
     async with connections() as (uploading, asking):
         await uploading.send(head.encode())
         for _ in range(pieces):
             await uploading.send(piece)
-            await asking.send(b"GET /quick HTTP/1.1\r\nHost: h\r\n\r\n")
+            await asking.send(b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
             answers.append(await said(asking, b"done"))
             await anyio.sleep(0.1)
         uploaded = await said(uploading, b"30000")
