@@ -14,10 +14,7 @@ BANNED_NAME = re.compile(r"(utils?|helpers?|managers?|commons?|services?|base|mi
 CATCHES_EVERYTHING = {
     "huleedu/cli/failures.py",  # a bug becomes exit code 70
     "huleedu/core/background.py",  # a dead background task is reported, and ends the process
-    # The delivery loops: every fault has a verdict.
-    "huleedu/transport/memory.py",
-    "huleedu/transport/kafka/group.py",
-    "huleedu/transport/kafka/stored_group.py",
+    "huleedu/transport/delivering.py",  # the delivery loop: every fault has a verdict
     # What steps through coroutines itself hands on whatever they throw, or tells it with its seed.
     "tests/endurance/mortal.py",
     "tests/simulation/deliveries.py",

@@ -4,29 +4,22 @@ Nothing is kept here: what was not acknowledged by every group is still in some 
 again after a crash.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
 
-from huleedu.core.errors import BrokerUnavailable, TooManyDeadLetters, Unavailable
-from huleedu.core.logging import create_service_logger
-from huleedu.core.message import Header, Message
-from huleedu.core.metrics import (
-    CONSUMERS_STOPPED,
-    DEAD_LETTERS,
-    HANDLER_SECONDS,
-    TRANSPORT_MESSAGES,
-)
+from huleedu.core.errors import BrokerUnavailable
+from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.core.topics import dead_letter_topic
 from huleedu.store.database import Database
-from huleedu.transport.breaker import DeadLetterBreaker, Tally, stop_told
 from huleedu.transport.dead_letters import DEAD_LETTER_GROUP, DeadLetterKeeper
+from huleedu.transport.delivering import Deliverer, Fate
 from huleedu.transport.event_progress import EventProgress
-from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
+from huleedu.transport.failures import pause_seconds
 from huleedu.transport.memory_queue import Entry, TopicQueue, nothing
-from huleedu.transport.protocol import Delivery, Subscription
+from huleedu.transport.protocol import Subscription
 from huleedu.transport.relay import OutboxRelay
 
 QUEUE_MESSAGES_MAX = 1_000
@@ -89,10 +82,7 @@ class MemoryTransport:
         self._in_hand: set[anyio.CancelScope] = set()
         self._publishing: dict[_Published, None] = {}  # in the order in which they began
         self._stopping = False
-        self._troubles: dict[tuple[str, str], str] = {}
-        self._breakers: dict[str, DeadLetterBreaker] = {}
-        self._stopped: dict[str, str] = {}
-        self._logger = create_service_logger("transport")
+        self._deliverers: dict[str, Deliverer] = {}
 
     def subscribe(self, subscription: Subscription) -> None:
         """Attach a group to its topics.  Raises ``ValueError`` when it is attached already."""
@@ -161,8 +151,8 @@ class MemoryTransport:
         return [
             # Told at once: what is in hand may still take its time to end.
             *(["the bus is stopping"] if self._stopping else ()),
-            *self._stopped.values(),
-            *self._troubles.values(),
+            *(one.stopped for one in self._deliverers.values() if one.stopped is not None),
+            *(told for one in self._deliverers.values() for told in one.held_up()),
             *(trouble for relay in self._relays for trouble in relay.troubles()),
         ]
 
@@ -174,7 +164,8 @@ class MemoryTransport:
             raise ValueError(f"group {subscription.group} listens to {topic} already")
         listener = _Listener(subscription, topic, TopicQueue(self._queue_messages_max))
         self._listeners.setdefault(topic, []).append(listener)
-        self._breakers.setdefault(subscription.group, DeadLetterBreaker())
+        if subscription.group not in self._deliverers:
+            self._deliverers[subscription.group] = Deliverer(subscription, self._platform)
 
     async def _accept(
         self,
@@ -225,98 +216,18 @@ class MemoryTransport:
                             entry.abandon()
 
     async def _deliver(self, listener: _Listener, entries: Sequence[Entry]) -> None:
-        group, topic = listener.subscription.group, listener.topic
+        group, attempt = listener.subscription.group, entries[0].attempt
+        deliverer = self._deliverers[group]
         messages = [entry.message for entry in entries]
         progress = EventProgress(group, messages, self._platform)
-        tally = Tally(self._breakers[group])
-        delivery = Delivery(group, messages, entries[0].attempt, progress, tally)
-        with HANDLER_SECONDS.labels(topic, group).time():
-            fault = await self._fault_of(listener.subscription.consumer.handle(delivery))
-        if fault is None:
-            tally.done(len(messages))
-            self._finished(listener, entries, "handled")
+        outcome = await deliverer.deliver(deliverer.delivery(messages, attempt, progress))
+        if outcome.is_done:
+            listener.queue.done(entries)
             return
-        self._report(delivery, fault)
-        fate = verdict(fault, len(entries), delivery.attempt)
-        if fate is Verdict.SET_ASIDE:
-            await self._set_aside(listener, entries, delivery, fault)
-        elif fate is Verdict.STOP:
-            self._stop_group(listener, entries, fault)
-        else:
-            self._again_later(listener, entries, fault)
-
-    async def _set_aside(
-        self, listener: _Listener, entries: Sequence[Entry], delivery: Delivery, fault: Exception
-    ) -> None:
-        try:
-            delivery.tally.set_aside([True], fault)
-        except TooManyDeadLetters as stop:
-            self._stop_group(listener, entries, stop)
-            return
-        now = self._platform.clock.now()
-        cause = dead_letter_cause(
-            fault, delivery.messages[0], delivery.group, delivery.attempt, now
-        )
-        trouble = await self._fault_of(listener.subscription.consumer.set_aside(delivery, cause))
-        if trouble is None:
-            delivery.tally.done(1)
-            DEAD_LETTERS.labels(listener.topic, delivery.group).inc()
-            self._finished(listener, entries, "set_aside")
-        else:
-            # Nothing is skipped: without its dead letter the message stays, and is tried again.
-            self._report(delivery, trouble)
-            self._again_later(listener, entries, trouble)
-            self._note_trouble(listener, trouble)
-
-    def _stop_group(self, listener: _Listener, entries: Sequence[Entry], fault: Exception) -> None:
-        """Take nothing from the group's queues any more; outboxes keep what it leaves."""
-        group = listener.subscription.group
-        for one in (one for several in self._listeners.values() for one in several):
-            if one.subscription.group == group:
-                one.queue.close()
-        listener.queue.put_back(entries, anyio.current_time())
-        if group not in self._stopped:
-            self._stopped[group] = stop_told(group, listener.topic, fault)
-            CONSUMERS_STOPPED.labels(group).set(1)
-            self._logger.critical("consumer_stopped", group=group, reason=self._stopped[group])
-
-    async def _fault_of(self, handling: Awaitable[None]) -> Exception | None:
-        try:
-            await handling
-        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
-            return fault
-        return None
-
-    def _finished(self, listener: _Listener, entries: Sequence[Entry], outcome: str) -> None:
-        group = listener.subscription.group
-        TRANSPORT_MESSAGES.labels(listener.topic, group, outcome).inc(len(entries))
-        self._troubles.pop((group, listener.topic), None)
-        listener.queue.done(entries)
-
-    def _again_later(self, listener: _Listener, entries: Sequence[Entry], fault: Exception) -> None:
-        group, attempt = listener.subscription.group, entries[0].attempt
-        TRANSPORT_MESSAGES.labels(listener.topic, group, "again_later").inc(len(entries))
-        if isinstance(fault, Unavailable):
-            self._note_trouble(listener, fault)
+        if outcome.fate is Fate.STOP:
+            # Nothing is taken from the group's queues any more; outboxes keep what it leaves.
+            for one in (one for several in self._listeners.values() for one in several):
+                if one.subscription.group == group:
+                    one.queue.close()
         pause = pause_seconds(attempt, self._platform.random)
         listener.queue.put_back(entries, anyio.current_time() + pause)
-
-    def _note_trouble(self, listener: _Listener, fault: Exception) -> None:
-        group = listener.subscription.group
-        self._troubles[group, listener.topic] = f"{group} on {listener.topic}: {fault}"
-
-    def _report(self, delivery: Delivery, fault: Exception) -> None:
-        first = delivery.messages[0]
-        may_heal = isinstance(fault, Unavailable)
-        self._logger.warning(
-            "delivery_failed",
-            group=delivery.group,
-            event_type=first.topic,
-            event_id=first.event_id,
-            correlation_id=first.headers.get(Header.CORRELATION_ID),
-            batch_id=first.key.decode(errors="replace"),
-            messages=len(delivery.messages),
-            attempt=delivery.attempt,
-            error=f"{type(fault).__name__}: {fault}",
-            exc_info=None if may_heal else fault,
-        )

@@ -7,24 +7,11 @@ import anyio
 from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
-from huleedu.core.errors import (
-    BrokerUnavailable,
-    StoreUnavailable,
-    TooManyDeadLetters,
-    Unavailable,
-)
+from huleedu.core.errors import TooManyDeadLetters, Unavailable
 from huleedu.core.logging import create_service_logger
-from huleedu.core.message import Header
-from huleedu.core.metrics import (
-    CONSUMERS_STOPPED,
-    DEAD_LETTERS,
-    HANDLER_SECONDS,
-    TRANSPORT_MESSAGES,
-)
 from huleedu.core.platform import Platform
-from huleedu.store.positions import Superseded
-from huleedu.transport.breaker import DeadLetterBreaker, stop_told
-from huleedu.transport.failures import Verdict, dead_letter_cause, pause_seconds, verdict
+from huleedu.transport.delivering import Deliverer, Fate, Outcome
+from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.lag_gauge import LagGauge
 from huleedu.transport.kafka.membership import Membership
 from huleedu.transport.kafka.placement import Oddity, placement
@@ -58,9 +45,7 @@ class Group(ABC):
         self._committed: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
         self._troubles: dict[str, str] = {}
-        self._breaker = DeadLetterBreaker()
-        self._setting_aside = anyio.Lock()
-        self._stopped: str | None = None
+        self._deliverer = Deliverer(subscription, platform)
         self._watchdog = Watchdog(membership, subscription.group, self._is_busy, watchdog_seconds)
         self._lag = LagGauge(membership, subscription.group, subscription.topics, self._stands_at)
         self._logger = create_service_logger("kafka")
@@ -97,21 +82,20 @@ class Group(ABC):
 
     def troubles(self) -> Sequence[str]:
         """Return what keeps messages from being handled."""
-        stopped = [] if self._stopped is None else [self._stopped]
-        told = [*stopped, *self._troubles.values(), *self._watchdog.troubles()]
+        stopped = [self._deliverer.stopped] if self._deliverer.stopped is not None else []
+        waiting = self._deliverer.held_up()
+        told = [*stopped, *self._troubles.values(), *waiting, *self._watchdog.troubles()]
         if told or self._membership.has_joined:
             return told
         return [f"{self._subscription.group} has not joined yet"]
 
     async def _consume_or_stand(self) -> None:
-        if self._stopped is None:
+        if not self._is_stopped:
             try:
                 async with anyio.create_task_group() as tasks:
                     await self._consume(tasks)
             except* TooManyDeadLetters:
-                self._logger.critical(
-                    "consumer_stopped", group=self._subscription.group, reason=self._stopped
-                )
+                pass  # logged where it was decided
         while True:
             self._membership.pause(*self._membership.assigned)
             await self._membership.fetch(1)  # of a partition that came meanwhile: left unhandled
@@ -229,86 +213,17 @@ class Group(ABC):
             self._to_commit = offsets | self._to_commit  # to be told when it leaves
             raise
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        topic = delivery.messages[0].topic
-        with HANDLER_SECONDS.labels(topic, delivery.group).time():
-            await self._subscription.consumer.handle(delivery)
-        delivery.tally.done(len(delivery.messages))
-        self._count(delivery, "handled")
-
-    async def _deliver_one(self, delivery: Delivery) -> Exception | None:
-        """Handle or set aside a single message; return what it failed of if it must come again.
-
-        Raises ``Superseded``, and ``TooManyDeadLetters`` when the group is to stop.
-        """
-        try:
-            await self._deliver(delivery)
-        except Superseded:
-            raise
-        except TooManyDeadLetters as fault:
-            self._stop(delivery, fault)
-            raise
-        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
-            self._report(delivery, fault)
-            if verdict(fault, 1, delivery.attempt) is Verdict.AGAIN_LATER:
-                self._count(delivery, "again_later")
-                return fault
-            return await self._set_aside(delivery, fault)
-        return None
-
-    async def _set_aside(self, delivery: Delivery, fault: Exception) -> Exception | None:
-        # One after another: several at once would each be judged without the others.
-        async with self._setting_aside:
-            return await self._set_aside_next(delivery, fault)
-
-    async def _set_aside_next(self, delivery: Delivery, fault: Exception) -> Exception | None:
-        message = delivery.messages[0]
-        now = self._platform.clock.now()
-        cause = dead_letter_cause(fault, message, delivery.group, delivery.attempt, now)
-        try:
-            delivery.tally.set_aside([True], fault)
-            await self._subscription.consumer.set_aside(delivery, cause)
-        except (StoreUnavailable, BrokerUnavailable) as trouble:
-            self._report(delivery, trouble)
-            return trouble
-        except TooManyDeadLetters as stop:
-            self._stop(delivery, stop)
-            raise
-        delivery.tally.done(1)
-        DEAD_LETTERS.labels(message.topic, delivery.group).inc()
-        self._count(delivery, "set_aside")
-        return None
+    async def _deliver(self, delivery: Delivery) -> Outcome:
+        """Return what became of a delivery.  Raises ``TooManyDeadLetters``: the group stops."""
+        outcome = await self._deliverer.deliver(delivery)
+        if outcome.fate is Fate.STOP:
+            raise TooManyDeadLetters(self._deliverer.stopped)
+        return outcome
 
     @property
     def _is_stopped(self) -> bool:
         """Whether no further message may be handled: others may wait for their turn just now."""
-        return self._stopped is not None
-
-    def _stop(self, delivery: Delivery, fault: TooManyDeadLetters) -> None:
-        self._report(delivery, fault)
-        self._stopped = stop_told(delivery.group, delivery.messages[0].topic, fault)
-        CONSUMERS_STOPPED.labels(delivery.group).set(1)
-
-    def _count(self, delivery: Delivery, outcome: str) -> None:
-        topic = delivery.messages[0].topic
-        TRANSPORT_MESSAGES.labels(topic, delivery.group, outcome).inc(len(delivery.messages))
-
-    def _report(self, delivery: Delivery, fault: Exception) -> None:
-        first = delivery.messages[0]
-        self._logger.warning(
-            "delivery_failed",
-            group=delivery.group,
-            event_type=first.topic,
-            event_id=first.event_id,
-            correlation_id=first.headers.get(Header.CORRELATION_ID),
-            batch_id=first.key.decode(errors="replace"),
-            partition=first.partition,
-            offset=first.offset,
-            messages=len(delivery.messages),
-            attempt=delivery.attempt,
-            error=f"{type(fault).__name__}: {fault}",
-            exc_info=None if isinstance(fault, Unavailable) else fault,
-        )
+        return self._deliverer.stopped is not None
 
     def _alarm(
         self,

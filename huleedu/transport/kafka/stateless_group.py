@@ -12,13 +12,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
 from huleedu.core.platform import Platform
-from huleedu.transport.breaker import Tally
 from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.group import Group
 from huleedu.transport.kafka.membership import Membership, message_of
 from huleedu.transport.kafka.partition_progress import NoProgress
 from huleedu.transport.kafka.window import Window
-from huleedu.transport.protocol import Delivery, Subscription
+from huleedu.transport.protocol import Subscription
 
 PLACE_WAIT_SECONDS = 0.2
 WINDOW_MESSAGES_MAX = 1_000  # of one partition, behind the oldest that is not handled
@@ -126,16 +125,12 @@ class StatelessGroup(Group):
         attempt = 1
         try:
             while self._is_ours(tp, partition):
-                tally = Tally(self._breaker)
-                delivery = Delivery(self._subscription.group, [message], attempt, progress, tally)
+                delivery = self._deliverer.delivery([message], attempt, progress)
                 async with self._places:
                     with anyio.CancelScope(shield=True):
-                        fault = await self._deliver_one(delivery)
-                if fault is None:
+                        outcome = await self._deliver(delivery)
+                if outcome.is_done:
                     return True
-                self._troubles[message.event_id] = (
-                    f"{self._subscription.group} on {tp.topic}: {fault}"
-                )
                 self._leave_place()
                 try:
                     await anyio.sleep(pause_seconds(attempt, self._platform.random))
@@ -144,7 +139,7 @@ class StatelessGroup(Group):
                 attempt += 1
             return False
         finally:
-            self._troubles.pop(message.event_id, None)
+            self._deliverer.forget([message])
 
     def _is_ours(self, tp: TopicPartition, partition: _Partition) -> bool:
         return self._membership.assigned.get(tp) == partition.generation

@@ -7,12 +7,10 @@ import anyio
 from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
-from huleedu.core.errors import Unavailable
 from huleedu.core.platform import Platform
 from huleedu.store import positions
 from huleedu.store.database import Database
-from huleedu.store.positions import Superseded
-from huleedu.transport.breaker import Tally
+from huleedu.transport.delivering import Fate
 from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.group import Group, last_offset
 from huleedu.transport.kafka.membership import Membership, Records, message_of
@@ -75,23 +73,17 @@ class StoredGroup(Group):
         if self._is_stopped or not placed:
             return
         generations = {tp: self._placed[tp] for tp in placed}
-        delivery = self._delivery(placed, attempt=1)
-        try:
-            await self._deliver(delivery)
-        except Superseded as fault:
-            self._report(delivery, fault)
-            self._count(delivery, "superseded")
+        outcome = await self._deliver(self._delivery(placed, attempt=1))
+        if outcome.is_done:
+            self._moved(placed)
+        elif outcome.fate is Fate.SUPERSEDED:
             self._place_again(placed)
-        except Exception as fault:  # noqa: BLE001 - the delivery loop: every fault has a verdict
-            self._report(delivery, fault)
-            self._count(delivery, "again_later")
+        else:
             for partition, several in placed.items():
                 # A slow handler may have lost the partition: then whoever has it now goes on.
                 if self._membership.assigned.get(partition) == generations[partition]:
                     self._membership.pause(partition)
                     tasks.start_soon(self._one_by_one, partition, generations[partition], several)
-        else:
-            self._moved(placed)
 
     async def _one_by_one(
         self, partition: TopicPartition, generation: int, records: Sequence[ConsumerRecord]
@@ -102,11 +94,8 @@ class StoredGroup(Group):
                 if not await self._one(partition, generation, record):
                     return
             self._membership.resume(partition)
-        except Superseded:
-            self._place_again([partition])
-            self._membership.resume(partition)
         finally:
-            self._troubles.pop(_retrying(partition), None)
+            self._deliverer.forget(message_of(record) for record in records)
 
     async def _one(
         self, partition: TopicPartition, generation: int, record: ConsumerRecord
@@ -119,19 +108,16 @@ class StoredGroup(Group):
                 async with self._membership.handling:
                     if self._is_stopped or self._membership.assigned.get(partition) != generation:
                         return False
-                    fault = await self._deliver_one(self._delivery(single, attempt))
-                    if fault is None:
+                    outcome = await self._deliver(self._delivery(single, attempt))
+                    if outcome.is_done:
                         self._moved(single)
-            if fault is None:
-                return True
-            self._note_trouble(partition, fault)
+                        return True
+            if outcome.fate is Fate.SUPERSEDED:
+                self._place_again([partition])
+                self._membership.resume(partition)
+                return False
             await anyio.sleep(pause_seconds(attempt - 1, self._platform.random))
             attempt += 1
-
-    def _note_trouble(self, partition: TopicPartition, fault: Exception) -> None:
-        if isinstance(fault, Unavailable):
-            where = f"{partition.topic}[{partition.partition}]"
-            self._troubles[_retrying(partition)] = f"{self._subscription.group} on {where}: {fault}"
 
     def _delivery(self, records: Records, attempt: int) -> Delivery:
         messages = [message_of(record) for several in records.values() for record in several]
@@ -140,15 +126,10 @@ class StoredGroup(Group):
             for tp, several in records.items()
         }
         progress = PartitionProgress(self._subscription.group, messages, steps)
-        tally = Tally(self._breaker)
-        return Delivery(self._subscription.group, messages, attempt, progress, tally)
+        return self._deliverer.delivery(messages, attempt, progress)
 
     def _moved(self, records: Records) -> None:
         for partition, several in records.items():
             next_offset = last_offset(several) + 1
             self._seen[partition] = next_offset
             self._to_commit[partition] = next_offset
-
-
-def _retrying(partition: TopicPartition) -> str:
-    return f"retrying {partition.topic}[{partition.partition}]"
