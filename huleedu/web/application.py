@@ -14,6 +14,7 @@ from huleedu.core.platform import Platform
 from huleedu.core.settings import Limits
 from huleedu.web.hosts import AllowedHosts
 from huleedu.web.media_types import must_be_json
+from huleedu.web.methods import EveryMethod
 from huleedu.web.origins import OwnRequestsOnly
 from huleedu.web.problems import exception_handlers
 from huleedu.web.request import RequestContext
@@ -34,7 +35,7 @@ class Application(Litestar):
         **how: Any,
     ) -> None:
         super().__init__(routes, **how)
-        inner = BoundedTargets(super().__call__)
+        inner = EveryMethod(BoundedTargets(super().__call__))
         self._around = RequestContext(OwnRequestsOnly(inner, hosts), platform)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

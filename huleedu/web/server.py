@@ -12,13 +12,12 @@ import uvicorn
 from litestar import Litestar
 
 from huleedu.core.errors import Misconfigured
-from huleedu.web.slow_requests import CountedConnection, Patience, SlowRequests
+from huleedu.web.connection import Connection
+from huleedu.web.slow_requests import Patience, SlowRequests
 
 CONNECTIONS_MAX = 800
 """Further requests are answered 503; below the 1,024 open files that many systems allow."""
 KEEP_ALIVE_SECONDS = 15
-HEAD_BYTES_MAX = 16_384
-"""Request line and headers together; past it the connection is answered 400 and closed."""
 _AFTER_CANCEL_SECONDS = 1.0
 _TICKS_PER_LOOK = 10
 
@@ -45,7 +44,7 @@ async def serve(
     listener = await _bind(host, port)
     config = uvicorn.Config(
         application,
-        http=CountedConnection,
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -55,7 +54,6 @@ async def serve(
         server_header=False,
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         # Else asyncio may start a request in the context, and with the log fields, of another.
         reset_contextvars=True,
         timeout_graceful_shutdown=math.ceil(stop_seconds),
@@ -116,8 +114,8 @@ class _Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=_AFTER_CANCEL_SECONDS)
 
 
-def _counted(connections: Iterable[object]) -> Iterable[CountedConnection]:
-    return (one for one in connections if isinstance(one, CountedConnection))
+def _counted(connections: Iterable[object]) -> Iterable[Connection]:
+    return (one for one in connections if isinstance(one, Connection))
 
 
 async def _bind(host: str, port: int) -> socket.socket:

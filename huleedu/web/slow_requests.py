@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from huleedu.web.connection import Connection
 
 _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n"
@@ -27,17 +28,6 @@ class Patience:
     body_bytes_per_second: float = 1_000.0
 
 
-class CountedConnection(H11Protocol):
-    """A connection that knows how many bytes it has received."""
-
-    received = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Count, and go on."""
-        self.received += len(data)
-        super().data_received(data)
-
-
 @dataclass(frozen=True)
 class _Arrival:
     part: object
@@ -51,11 +41,11 @@ class SlowRequests:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._arriving: dict[CountedConnection, _Arrival] = {}
+        self._arriving: dict[Connection, _Arrival] = {}
 
-    def end(self, connections: Iterable[CountedConnection], now: float) -> None:
+    def end(self, connections: Iterable[Connection], now: float) -> None:
         """End what has been arriving for too long at ``now``, in seconds of the event loop."""
-        arriving: dict[CountedConnection, _Arrival] = {}
+        arriving: dict[Connection, _Arrival] = {}
         for connection in tuple(connections):
             part = _part(connection)
             if part is None:
@@ -68,7 +58,7 @@ class SlowRequests:
                 _end(connection)
         self._arriving = arriving
 
-    def _is_too_slow(self, connection: CountedConnection, arrival: _Arrival, now: float) -> bool:
+    def _is_too_slow(self, connection: Connection, arrival: _Arrival, now: float) -> bool:
         seconds = now - arrival.since
         if connection.conn.their_state is h11.IDLE:
             return seconds > self._patience.head_seconds
@@ -77,8 +67,10 @@ class SlowRequests:
         return seconds > self._patience.body_seconds and received < due
 
 
-def _part(connection: CountedConnection) -> object:
+def _part(connection: Connection) -> object:
     """Return what is arriving, None when it is for us to go on."""
+    if connection.is_refused:
+        return None
     state = connection.conn.their_state
     if state is h11.IDLE:
         return "head", connection.cycle
@@ -87,7 +79,7 @@ def _part(connection: CountedConnection) -> object:
     return None
 
 
-def _end(connection: CountedConnection) -> None:
+def _end(connection: Connection) -> None:
     cycle = connection.cycle
     if cycle is None or cycle.response_complete or not cycle.response_started:
         connection.transport.write(_TOO_SLOW)
