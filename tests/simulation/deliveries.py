@@ -11,6 +11,7 @@ from huleedu.core.message import Message
 from huleedu.store.database import Database
 from huleedu.transport.failures import PAUSE_FIRST_SECONDS, PAUSE_MAX_SECONDS
 from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transport
+from tests.simulation.effects import Effect, Taken
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.history import History, short_topic
 from tests.simulation.stores import SimulatedConnection
@@ -20,22 +21,16 @@ DELAY_SECONDS_MAX = 1.5
 
 
 class ObservedProgress:
-    """Progress that tells what takes effect, by the connection in whose transaction it does."""
+    """Progress that tells which delivery it is whose effects follow in this transaction."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._progress = delivery.progress
-        self._group = delivery.group
+        self._taken = tuple(Taken.of(delivery.group, one) for one in delivery.messages)
 
     def advance(self, connection: sqlite3.Connection) -> Sequence[Message]:
-        fresh = self._progress.advance(connection)
         assert isinstance(connection, SimulatedConnection)
-        connection.absorbed += tuple(
-            (self._group, one.event_id)
-            if one.offset is None
-            else (self._group, one.topic, one.partition, one.offset)
-            for one in fresh
-        )
-        return fresh
+        connection.begin_effect(Effect(self._taken))
+        return self._progress.advance(connection)
 
 
 class UnreliableConsumer:
@@ -48,12 +43,14 @@ class UnreliableConsumer:
         history: History,
         process: str,
         hasty: Callable[[Delivery], None],
+        handled: Callable[[Delivery], None],
     ) -> None:
         self._consumer = consumer
         self._faults = faults
         self._history = history
         self._process = process
         self._hasty = hasty
+        self._handled = handled
         self._failed_at: dict[tuple[str, str], float] = {}
 
     async def handle(self, delivery: Delivery) -> None:
@@ -91,6 +88,7 @@ class UnreliableConsumer:
             self._tell(f"{about} delayed by {seconds:.3f} s")
             await anyio.sleep(seconds)
         await self._consumer.handle(delivery)
+        self._handled(delivery)
         if faults.strikes(Fault.DUPLICATE):
             self._tell(f"{about} delivered twice")
             await self._consumer.handle(dataclasses.replace(delivery, attempt=delivery.attempt + 1))
@@ -101,6 +99,7 @@ class UnreliableConsumer:
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
         delivery = dataclasses.replace(delivery, progress=ObservedProgress(delivery))
         await self._consumer.set_aside(delivery, cause)
+        self._handled(delivery)
 
     def _tell(self, text: str) -> None:
         self._history.tell(self._process, text)

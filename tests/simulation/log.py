@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -12,6 +12,8 @@ from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Header, Message
 from huleedu.core.messages import EventData
 from huleedu.core.topics import DEAD_LETTER_SUFFIX
+from huleedu.transport.protocol import Delivery
+from tests.simulation.effects import Taken
 from tests.simulation.history import short_topic
 from tests.simulation.stores import SimulatedConnection
 
@@ -58,18 +60,39 @@ class Log:
         self.said: list[Said] = []
         self.published: list[Message] = []
         """By roles without a store, at least once each."""
-        self.absorbed: set[Hashable] = set()
+        self.taken: set[Taken] = set()
         """What took effect: a message, for one group."""
+        self.ids: set[tuple[str, str]] = set()
+        """Topic and event id of all that was said."""
         self.essays: dict[tuple[str, str], EssayRow] = {}
+        self.handled: set[tuple[str, str]] = set()
+        """Group and event id: it is durable, or was answered by a group without a store."""
         self.commits = 0
+
+    def note_handled(self, delivery: Delivery) -> None:
+        """Note that a group is done with some messages."""
+        self.handled |= {(delivery.group, one.event_id) for one in delivery.messages}
+
+    def unhandled(self, heard: Mapping[str, Collection[str]]) -> list[str]:
+        """Return what was said, and was never handled by a group that hears it."""
+        said = {
+            one.event_id: one.topic for one in (*(s.message for s in self.said), *self.published)
+        }
+        return [
+            f"{group} has not handled {short_topic(topic)} {event_id}"
+            for group, topics in heard.items()
+            for event_id, topic in said.items()
+            if topic in topics and (group, event_id) not in self.handled
+        ]
 
     def committed(self, process: "Process", store: str, connection: SimulatedConnection) -> None:
         """Note what a commit made durable, and have it judged."""
         self.commits += 1
+        self.handled |= {(t.group, t.event_id) for e in connection.effects for t in e.taken}
         new = self._said(store, connection) if connection.has_spoken else []
         names = " ".join(f"{short_topic(s.message.topic)}({s.key[:8]})" for s in new)
         self._world.tell(process.name, f"commits {store}" + (f": says {names}" if new else ""))
-        if new or connection.has_moved or connection.absorbed:
+        if new or connection.has_moved or connection.effects:
             self._world.watch(store, connection, new)
 
     def publishing(self, process: "Process", message: Message) -> None:

@@ -235,7 +235,14 @@ class Process(Realm):
     def _unreliable(self, consumer: Consumer) -> Consumer:
         world = self.world
         return world.build.consumer(
-            UnreliableConsumer(consumer, world.faults, world.history, self.name, world.hasty)
+            UnreliableConsumer(
+                consumer,
+                world.faults,
+                world.history,
+                self.name,
+                world.hasty,
+                world.log.note_handled,
+            )
         )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

@@ -105,14 +105,27 @@ _ONCE = (
 
 @watched
 def each_message_takes_effect_once(
-    world: "World", _store: str, connection: sqlite3.Connection, _new: Sequence[Said]
+    world: "World", store: str, connection: sqlite3.Connection, _new: Sequence[Said]
 ) -> None:
-    """A message that comes again, whoever brings it, takes effect once in each group."""
+    """A message that comes again, whoever brings it, changes nothing more in any group's store."""
     assert isinstance(connection, SimulatedConnection)
-    for one in connection.absorbed:
-        if one in world.log.absorbed:
-            raise Violation(f"{one} took effect a second time")
-        world.log.absorbed.add(one)
+    for effect in connection.effects:
+        if effect.changes and world.log.taken.issuperset(effect.taken):
+            changed = dict(effect.changes)
+            raise Violation(f"{effect.taken[0]} came again and changed {changed} in {store}")
+        world.log.taken.update(effect.taken)
+
+
+@watched
+def nothing_is_said_twice(
+    world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
+) -> None:
+    """An event is said once: whatever comes again, no module says an event id a second time."""
+    for one in new:
+        cause = (one.message.topic, one.message.event_id)
+        if one.data is not None and cause in world.log.ids:
+            raise Violation(f"{cause} was said a second time by {one.module}")
+        world.log.ids.add(cause)
 
 
 def what_fails_waits() -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-import tests.simulation.verdicts  # noqa: F401 - its promises are judged
+import tests.simulation.verdicts
+import tests.simulation.what_is_shown  # noqa: F401 - its promises are judged
 from tests.simulation.loop import Stuck, TooManySteps
 from tests.simulation.promises import JUDGED, WATCHED, Broken, Violation, broken
 from tests.simulation.stores import Templates

@@ -19,7 +19,8 @@ def unsettled(world: "World") -> list[str]:
     if waiting or down:
         return [*waiting, *down]
     unsent = [f"{rows} unsent of {s}" for s in _OUTBOXES if (rows := _unsent(world, s)) > 0]
-    return unsent or _hidden(world) or _unread(world) or _awaited(world)
+    unhandled = world.log.unhandled(world.heard)
+    return unsent or unhandled or _hidden(world) or _unread(world) or _awaited(world)
 
 
 def _awaited(world: "World") -> list[str]:

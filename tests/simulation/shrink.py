@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.simulation.run import Report, simulate
 from tests.simulation.stores import Templates
-from tests.simulation.workload import BATCHES
+from tests.simulation.workload import BATCHES_OF_A_CROWD
 from tests.simulation.world import Options
 
 
@@ -38,7 +38,7 @@ def _breaks_the_same(tried: Report, report: Report) -> bool:
 
 def _smaller(report: Report) -> Iterator[Options]:
     options = report.options
-    batches = options.batches or frozenset(range(max(BATCHES)))
+    batches = options.batches or frozenset(range(max(BATCHES_OF_A_CROWD)))
     if len(batches) > 1:
         for one in sorted(batches):
             yield dataclasses.replace(options, batches=batches - {one})

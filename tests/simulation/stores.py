@@ -5,7 +5,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from huleedu.core.hops import Hops
 from huleedu.store.database import Database
 from huleedu.store.migrations import Migrations, migrate
 from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS, STORE_NAME
+from tests.simulation.effects import NOTED, Effect, add_triggers
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -45,23 +46,37 @@ class SimulatedConnection(sqlite3.Connection):
     """Whether rows were added to the outbox since the last commit."""
     has_moved = False
     """Whether batches or essays were written since."""
-    absorbed: tuple[Hashable, ...] = ()
-    """What took effect since, as ``ObservedProgress`` names it."""
-    _absorbed_before: tuple[Hashable, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    """What the deliveries in this transaction came to."""
+    _effects_before: tuple[Effect, ...] = ()
+    _effect: Effect | None = None
+    """Of the delivery that is being handled."""
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql == "COMMIT":
             self.owner.commit(self.store, self)
             self.has_spoken = self.has_moved = False
-            self.absorbed = ()
+            self.effects = ()
             return self.cursor()
         if sql == "SAVEPOINT one":
-            self._absorbed_before = self.absorbed
+            self._effects_before, self._effect = self.effects, None
         elif sql == "ROLLBACK TO one":
-            self.absorbed = self._absorbed_before
+            self.effects = self._effects_before
+        elif sql == "RELEASE one":
+            self._effect = None
         if _MOVING.match(sql):
             self.has_moved = True
         return super().execute(sql, parameters)
+
+    def begin_effect(self, effect: Effect) -> None:
+        """Count what changes from now on, until this write is over, as of one delivery."""
+        self._effect = effect
+        self.effects += (effect,)
+
+    def note_change(self, table: str) -> None:
+        """Hear of a row that changes."""
+        if self._effect is not None:
+            self._effect.changes[table] += 1
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         if sql.startswith("INSERT INTO outbox"):
@@ -90,6 +105,7 @@ class SimulatedDatabase(Database):
         )
         connection.store = self.path.stem
         connection.owner = self._owner
+        connection.create_function(NOTED, 1, connection.note_change)
         self._owner.connections.append(connection)
         return connection
 
@@ -148,6 +164,7 @@ def _make(path: Path, migrations: Iterable[Migrations]) -> None:
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     if "outbox_identity" in tables:
         connection.execute("UPDATE outbox_identity SET outbox_id = ?", (path.stem,))
+    add_triggers(connection)
     connection.execute("VACUUM")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()

@@ -21,10 +21,10 @@ BREAKS = {
     "wrong-slot-count": {"essays_are_counted_right"},
     "transition-check-skipped": {"legal_moves_only", "essays_are_counted_right"},
     "retry-without-backoff": {"what_fails_waits"},
-    "projection-applied-twice": {"the_projection_is_a_fold"},
+    "projection-applied-twice": {"what_was_said_is_in_the_story"},
     "dead-letter-before-commit": {"one_dead_letter_each"},
-    "ending-forgotten": {"every_batch_ends", "all_stores_tell_the_same"},
-    "silent-reconnection": {"every_batch_ends", "all_stores_tell_the_same"},
+    "ending-forgotten": {"everything_comes_to_rest"},
+    "silent-reconnection": {"everything_comes_to_rest"},
 }
 """What is wrong → the promises by which it may be seen first."""
 SEEDS = {
@@ -32,7 +32,7 @@ SEEDS = {
     "dead-letter-before-commit": 130,
     "wrong-slot-count": 20,
     "ending-forgotten": 100,
-    "silent-reconnection": 200,
+    "silent-reconnection": 560,
     "transition-check-skipped": 5,
 }
 """Where a bug shows only under rare faults: seeds from which it is not far."""

@@ -1,9 +1,6 @@
 """Promises about a whole run: nothing accepted is lost, everything ends, all stores agree."""
 
-import json
-import sqlite3
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from huleedu.core.enums import BatchStatus, EssayStatus, ProcessingEvent
@@ -13,10 +10,7 @@ from huleedu.core.messages import BatchEssaysReady, BatchReadinessTimeout, ELSBa
 from huleedu.core.topics import DEAD_LETTER_SUFFIX
 from huleedu.els.deadlines import STOOD_STILL
 from huleedu.files.model import FileOutcome
-from huleedu.results.handlers import apply as apply_once
 from huleedu.results.views import view
-from huleedu.transport.consumer import hear
-from tests.simulation.projection import said_to_results
 from tests.simulation.promises import Violation, judged
 from tests.simulation.surroundings import MOODY, UNCHECKABLE
 from tests.simulation.workload import Wish
@@ -213,36 +207,3 @@ def _status_of(teacher: "Teacher", essays: dict[str, EssayStatus]) -> BatchStatu
     if good == len(teacher.plan.essay_ids):
         return BatchStatus.COMPLETED_SUCCESSFULLY
     return BatchStatus.COMPLETED_WITH_FAILURES if good else BatchStatus.FAILED_CRITICALLY
-
-
-@judged
-def the_projection_is_a_fold(world: "World") -> None:
-    """What results keeps is what one gets by reading everything that was said once, in order."""
-    folded, kept = world.empty_store("results"), world.reader("results")
-    heard = [hear(message) for message in said_to_results(world)]
-    apply_once(folded, heard, world.later())
-    for table in _PROJECTION:
-        once, there = _rows(folded, table), _rows(kept, table)
-        if once != there:
-            extra = [row for row in there if row not in once]
-            lost = [row for row in once if row not in there]
-            raise Violation(f"{table}: kept besides the fold {extra}, not kept {lost}")
-
-
-_PROJECTION = ("batch", "essay", "essay_text", "essay_result", "progress_event")
-_IN_THE_ORDER_OF_ARRIVAL = frozenset({"id", "data"})
-
-
-def _rows(connection: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
-    """Return the rows of a table, each time only as there or not: a repeat has its own."""
-    cursor = connection.execute(f"SELECT * FROM {table}")
-    names = [column[0] for column in cursor.description]
-    return sorted(_comparable(names, row) for row in cursor)
-
-
-def _comparable(names: Iterable[str], row: Iterable[object]) -> tuple[object, ...]:
-    return tuple(
-        repr(bool(value)) if name.endswith("_at") else json.dumps(value)
-        for name, value in zip(names, row, strict=True)
-        if name not in _IN_THE_ORDER_OF_ARRIVAL
-    )

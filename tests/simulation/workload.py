@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 BATCHES = (1, 1, 2, 2, 3)
 ESSAYS = (1, 2, 2, 3, 4)
+CROWDED = 0.06
+"""Part of the runs with a whole school: more batches, some of them large."""
+BATCHES_OF_A_CROWD = (5, 6, 8)
+ESSAYS_OF_A_CROWD = (1, 1, 2, 4, 8, 12)
 PAUSE_SECONDS = 0.7
 ASK_AGAIN_SECONDS = 0.3
 POISON = 0.25
@@ -146,11 +150,13 @@ class Stranger:
 
 def plans(random: Random) -> list[Plan]:
     """Return the workload of a seed."""
-    return [_plan(number, random) for number in range(random.choice(BATCHES))]
+    is_crowded = random.random() < CROWDED
+    batches = BATCHES_OF_A_CROWD if is_crowded else BATCHES
+    essays = ESSAYS_OF_A_CROWD if is_crowded else ESSAYS
+    return [_plan(n, random.choice(essays), random) for n in range(random.choice(batches))]
 
 
-def _plan(number: int, random: Random) -> Plan:
-    count = random.choice(ESSAYS)
+def _plan(number: int, count: int, random: Random) -> Plan:
     essay_ids = tuple(f"essay-{n + 1}" for n in range(count))  # the same in every batch
     by_bos = random.random() < 0.15
     missing = (

@@ -39,7 +39,7 @@ READINESS_SECONDS = (1.0, 1.7, 2.5)
 PHASE_SECONDS = (900.0, 900.0, 900.0, 2.0)
 JUMP_SECONDS_MAX = 5_400.0
 FREEZE_SECONDS_MAX = 5.0
-EMBEDDED_PART = 0.78
+EMBEDDED_PART = 0.5
 """Of all runs, all-in-one over the memory bus; the others are roles over a broker."""
 
 DISTRIBUTED = {
@@ -311,7 +311,7 @@ class World:
 
     def is_settled(self) -> bool:
         """Tell whether everybody is answered, nothing is under way, nor was since the last look."""
-        before, self._seen = self._seen, (len(self.log.said), len(self.log.absorbed))
+        before, self._seen = self._seen, (len(self.log.said), len(self.log.taken))
         return before == self._seen and not self.unsettled()
 
     def unsettled(self) -> list[str]:
@@ -326,15 +326,6 @@ class World:
                 f"file:{path}?mode=ro", uri=True, isolation_level=None
             )
         return self._readers[store]
-
-    def empty_store(self, name: str) -> sqlite3.Connection:
-        """Return a store in memory as it is before anything happened."""
-        empty = sqlite3.connect(":memory:", isolation_level=None)
-        self._readers[f"empty {name}"] = empty
-        template = sqlite3.connect(f"file:{self.templates.template(name)}?mode=ro", uri=True)
-        template.backup(empty)
-        template.close()
-        return empty
 
     def later(self) -> datetime:
         """Return a moment after everything that anybody waits for."""
