@@ -16,6 +16,7 @@ from huleedu.core.errors import HuleEduError, StoreUnavailable
 from huleedu.core.hops import Hops
 from huleedu.store.directory import make_directory
 from huleedu.store.migrations import Migrations, migrate
+from huleedu.store.permissions import make_private_store
 
 T = TypeVar("T")
 
@@ -285,6 +286,7 @@ class Database:
         connection: sqlite3.Connection | None = None
         try:
             make_directory(self.path.parent)
+            make_private_store(self.path)
             connection = self._connect("rwc")
             self._switch_to_wal(connection)
             for pragma in (*_WRITER_PRAGMAS, _cache_of(self._cache_mebibytes)):

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from huleedu.core.errors import Misconfigured, StoreUnavailable
+from huleedu.store.permissions import DIRECTORY_MODE, FILE_MODE, close_to_others, tell_if_open
 
 LOCK_NAME = "lock"
 SECRET_NAME = "role.secret"  # noqa: S105 - the name of the file
@@ -16,13 +17,13 @@ _SECRET_BYTES = 32
 
 
 def make_directory(directory: Path) -> None:
-    """Make it, and what is missing above it; its name then survives a loss of power.
+    """Make it, its owner's alone, and what is missing above it; the name survives a loss of power.
 
     SQLite syncs the names of its files in the directory, not the directory's own.  Raises
     ``OSError``.
     """
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
     # One that was there may have been made by a process that ended before it synced the name.
     for path in dict.fromkeys([directory, *missing]):
         _sync_directory(path.parent)
@@ -45,10 +46,14 @@ def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
 
     ``shared``: together with others that hold it so.  Raises ``Misconfigured`` when another
     process holds it otherwise, ``StoreUnavailable`` when it cannot be made or written to.
+
+    The directory and its files are then their owner's alone.  One with files of somebody else's
+    stays as it is, since it may be their home; that it is open to others is logged.
     """
     try:
         make_directory(directory)
-        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        is_ours = _is_ours(directory)
+        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         raise StoreUnavailable(
             f"the data directory {directory} cannot be written to ({error}); "
@@ -63,11 +68,27 @@ def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
                 f"the data directory {directory} is in use by another huleedu ({holder}); "
                 "stop that one, or choose another with --data-dir"
             ) from error
+        if is_ours:
+            _close_to_others(directory)
+        else:
+            tell_if_open(directory)
         os.truncate(lock, 0)
         os.pwrite(lock, (b"roles" if shared else f"process {os.getpid()}".encode()), 0)
         yield
     finally:
         os.close(lock)
+
+
+def _is_ours(directory: Path) -> bool:
+    """Tell whether a directory is empty, or has been a data directory before."""
+    return (directory / LOCK_NAME).exists() or not any(directory.iterdir())
+
+
+def _close_to_others(directory: Path) -> None:
+    close_to_others(directory)
+    for path in directory.iterdir():
+        if path.is_file() and not path.is_symlink():
+            close_to_others(path)
 
 
 @contextmanager
@@ -87,7 +108,7 @@ def numbered(directory: Path, name: str) -> Iterator[int]:
 def _held(path: Path) -> Iterator[bool]:
     try:
         make_directory(path.parent)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         raise StoreUnavailable(f"the lock {path} cannot be made ({error})") from error
     try:
