@@ -1,6 +1,5 @@
 """The body of a registration, and everything that can be wrong with one."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 from huleedu.bos.faults import MISSING, Fault, kind, missing, text_faults
 from huleedu.bos.languages import unknown_course
 from huleedu.core.enums import Language
-from huleedu.core.messages import READINESS_TIMEOUT_MAX, READINESS_TIMEOUT_MIN
+from huleedu.core.messages import ESSAY_ID, READINESS_TIMEOUT_MAX, READINESS_TIMEOUT_MIN
 from huleedu.core.settings import Limits
 
 FAULTS_MAX = 100
@@ -17,7 +16,6 @@ FAULTS_MAX = 100
 CLASS_DESIGNATION_CHARACTERS_MAX = 1_000
 """Our own bound: the contract names none, and a list of batches shows this text."""
 
-_ESSAY_ID = re.compile(r"[A-Za-z0-9._:\- ]{1,128}")
 _ESSAY_ID_RULE = "1-128 characters out of A-Z a-z 0-9 . _ : - and space are meant"
 
 
@@ -99,7 +97,7 @@ def _each_essay_id(ids: list[Any]) -> Iterator[Fault]:
         loc = ("essay_ids", index)
         if not isinstance(essay_id, str):
             yield Fault(loc, f"text is meant, not {kind(essay_id)}", "string_type")
-        elif not _ESSAY_ID.fullmatch(essay_id):
+        elif not ESSAY_ID.fullmatch(essay_id):
             yield Fault(loc, f"{_shown(essay_id)}: {_ESSAY_ID_RULE}", "string_pattern_mismatch")
         elif not essay_id.strip():
             yield Fault(loc, "it is blank", "string_blank")

@@ -40,10 +40,6 @@ STATUS_AFTER = {
 """The batch's status after the outcome of its only pipeline."""
 
 
-class NotAnOutcome(Rejected):
-    """ELS says that a phase is over, with a status that is not an end."""
-
-
 class UnknownAttempt(Rejected):
     """Someone speaks of an attempt that was never commanded."""
 
@@ -51,7 +47,7 @@ class UnknownAttempt(Rejected):
 def decide(batch: Batch, fact: Fact, at: datetime) -> Decision:
     """Return what follows from a fact that is heard at this moment (UTC).
 
-    Raises ``NotAnOutcome`` and ``UnknownAttempt``.
+    Raises ``UnknownAttempt``.
     """
     match fact:
         case EssaysReady():
@@ -130,11 +126,6 @@ def _with_progress(batch: Batch, at: datetime) -> Batch:
 
 
 def _conclude(batch: Batch, fact: PhaseConcluded, at: datetime) -> Decision:
-    if fact.status not in STATUS_AFTER:
-        raise NotAnOutcome(
-            f"the outcome of batch {batch.batch_id} has the status {fact.status.value!r}; "
-            f"one of {', '.join(status.value for status in STATUS_AFTER)} is meant"
-        )
     if not counts_for(batch, fact.attempt):
         return Decision(batch, skipped=f"attempt {fact.attempt} is over")
     if batch.status in CLOSED:

@@ -30,7 +30,6 @@ from huleedu.core.errors import MalformedMessage, NotFound
 from huleedu.core.logging import create_service_logger, log_event_processing
 from huleedu.core.message import Message
 from huleedu.core.messages import (
-    SPELLCHECK_PHASE,
     BatchEssaysReady,
     BatchReadinessTimeout,
     ELSBatchPhaseOutcomeV1,
@@ -85,8 +84,8 @@ def apply(
     """Change the batches by what was heard and return the commands that follow.
 
     ``references`` are those of batches whose readiness came without.  Raises ``UnknownBatch``,
-    ``ReferencesMissing``, ``NotAnOutcome``, ``UnknownAttempt``, ``MalformedMessage``: then nothing
-    of the fetch may be kept.
+    ``ReferencesMissing``, ``UnknownAttempt``, ``MalformedMessage``: then nothing of the fetch may
+    be kept.
     """
     repository = SqliteBatchRepository(connection)
     before = _load(repository, heard)
@@ -180,11 +179,6 @@ def _count_results(
 
 
 def _phase_concluded(data: ELSBatchPhaseOutcomeV1, attempt: int | None) -> PhaseConcluded:
-    if data.phase != SPELLCHECK_PHASE:
-        raise MalformedMessage(
-            f"the outcome of phase {data.phase!r} of batch {data.batch_id}; "
-            f"only {SPELLCHECK_PHASE!r} is run"
-        )
     return PhaseConcluded(
         attempt or 1,
         data.phase_status,

@@ -70,17 +70,11 @@ def references_in(
 ) -> Sequence[EssayProcessingInputRefV1]:
     """Return the essays that are ready; from ``references`` where the event does not say.
 
-    Raises ``ReferencesMissing``; ``MalformedMessage`` for an event that contradicts itself.
+    Raises ``ReferencesMissing``.
     """
-    if data.ready_essays is None and data.ready_essay_ids:
+    if data.ready_essays is None:
         return _as_named(data, references.get(data.batch_id, ()))
-    essays = data.ready_essays or []
-    if sorted(essay.essay_id for essay in essays) != sorted(data.ready_essay_ids):
-        raise MalformedMessage(
-            f"the readiness of batch {data.batch_id} names other essays in ready_essays "
-            "than in ready_essay_ids"
-        )
-    return essays
+    return data.ready_essays
 
 
 def _as_named(
@@ -94,7 +88,7 @@ def _as_named(
             f"know the texts of {len(missing)} of its {len(data.ready_essay_ids)} essays "
             f"({', '.join(missing[:_ESSAYS_NAMED_MAX])})"
         )
-    return [by_id[essay_id] for essay_id in dict.fromkeys(data.ready_essay_ids)]
+    return [by_id[essay_id] for essay_id in data.ready_essay_ids]
 
 
 def _without_references(delivery: Delivery) -> Iterator[Heard]:

@@ -8,11 +8,10 @@ import msgspec
 from msgspec.structs import replace
 
 from huleedu.core.errors import MalformedMessage, TooLarge
-from huleedu.core.messages import EventData, Moment, in_utc
+from huleedu.core.messages import EVENT_BYTES_MAX, EventData, Moment, in_utc
 from huleedu.core.topics import TOPICS, event_on
 
 SCHEMA_VERSION = 1
-EVENT_BYTES_MAX = 900_000  # the contract's limit of one event on the wire
 
 DataT = TypeVar("DataT")
 

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 import msgspec
 
 from huleedu.core.logging import LogFormat
+from huleedu.core.messages import ESSAYS_PER_BATCH_MAX
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+EssayCount = Annotated[int, msgspec.Meta(ge=1, le=ESSAYS_PER_BATCH_MAX)]
 ShortCount = Annotated[int, msgspec.Meta(ge=1, le=32_767)]  # Kafka: 16 bits
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]  # at most a year
@@ -24,7 +26,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Limits(Section, frozen=True, kw_only=True):
     """How much is taken from outside; the defaults are the contract's."""
 
-    essays_per_batch: Count = 1_000
+    essays_per_batch: EssayCount = 1_000
     json_body_bytes: Count = 1_000_000
     json_depth: Count = 32
     instructions_characters: Count = 20_000

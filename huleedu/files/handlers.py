@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from huleedu.core.enums import ProcessingEvent, RefusalReason
-from huleedu.core.errors import MalformedMessage
 from huleedu.core.logging import create_service_logger, log_event_processing
 from huleedu.core.message import Message
 from huleedu.core.messages import (
@@ -50,10 +49,7 @@ def subscriptions(
 def apply(
     connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
 ) -> Sequence[Message]:
-    """Learn registrations, refusals, and which batches take no more texts; nothing follows.
-
-    Raises ``MalformedMessage`` for a registration whose count or ids do not fit.
-    """
+    """Learn registrations, refusals, and which batches take no more texts; nothing follows."""
     registered = [_registration(o) for o in heard if isinstance(o.data, BatchEssaysRegistered)]
     add_registrations(connection, registered, now)
     for one in heard:
@@ -82,13 +78,6 @@ def _ending(one: Heard) -> RefusalReason | None:
 def _registration(one: Heard) -> Registration:
     data = one.data
     assert isinstance(data, BatchEssaysRegistered)
-    if len(set(data.essay_ids)) != len(data.essay_ids):
-        raise MalformedMessage(f"batch {one.batch_id!r} registers an essay id twice")
-    if data.expected_essay_count != len(data.essay_ids):
-        raise MalformedMessage(
-            f"batch {one.batch_id!r} expects {data.expected_essay_count} essays "
-            f"and names {len(data.essay_ids)}"
-        )
     return Registration(one.batch_id, one.envelope.correlation_id, data.essay_ids)
 
 

@@ -43,7 +43,6 @@ _AFTER_OUTCOME = {
     PipelineExecutionStatus.COMPLETED_WITH_PARTIAL_SUCCESS: BatchStatus.COMPLETED_WITH_FAILURES,
     PipelineExecutionStatus.FAILED: BatchStatus.FAILED_CRITICALLY,
 }
-OUTCOMES = frozenset(_AFTER_OUTCOME)
 
 _when_said = attrgetter("said_at", "event_id")
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from huleedu.core.clock import to_text
 from huleedu.core.enums import ContentType, EssayStatus
-from huleedu.core.errors import MalformedMessage
 from huleedu.core.messages import (
     BatchCancelled,
     BatchEssaysReady,
@@ -21,11 +20,7 @@ from huleedu.core.messages import (
     EssayLifecycleSpellcheckRequestV1,
     SpellcheckResultDataV1,
 )
-from huleedu.results.decide import OUTCOMES
 from huleedu.transport.consumer import Heard
-
-CORRECTIONS_MAX = 2**31 - 1
-"""The highest number of corrections that is believed; a store's integers have 63 bits."""
 
 
 def said_at(heard: Heard) -> str:
@@ -50,8 +45,6 @@ def registered(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     for one in heard:
         data = one.data
         assert isinstance(data, BatchEssaysRegistered)
-        if len(set(data.essay_ids)) != len(data.essay_ids):
-            raise MalformedMessage(f"batch {data.batch_id!r} registers an essay id twice")
         correlation_id = one.envelope.correlation_id
         updated = connection.execute(
             "UPDATE batch SET registered_at = ?, expected_count = ?, correlation_id = ?"
@@ -119,11 +112,10 @@ def batch_ready(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     for one in heard:
         data = one.data
         assert isinstance(data, BatchEssaysReady)
-        essay_ids = list(dict.fromkeys(data.ready_essay_ids))
         updated = connection.execute(
             "UPDATE batch SET ready_at = ?, ready_count = ?"
             " WHERE batch_id = ? AND ready_at IS NULL",
-            (said_at(one), len(essay_ids), data.batch_id),
+            (said_at(one), len(data.ready_essay_ids), data.batch_id),
         )
         if updated.rowcount:
             texts = {text.essay_id: text.text_storage_id for text in data.ready_essays or ()}
@@ -131,7 +123,10 @@ def batch_ready(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
                 "INSERT INTO essay (batch_id, essay_id, is_ready, ready_storage_id)"
                 " VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET is_ready = 1,"
                 " ready_storage_id = excluded.ready_storage_id",
-                [(data.batch_id, essay_id, texts.get(essay_id)) for essay_id in essay_ids],
+                [
+                    (data.batch_id, essay_id, texts.get(essay_id))
+                    for essay_id in data.ready_essay_ids
+                ],
             )
 
 
@@ -231,17 +226,10 @@ def _result_row(one: Heard) -> tuple[object, ...]:
         data.original_text_storage_id,
         data.storage_id(ContentType.CORRECTED_TEXT),
         data.storage_id(ContentType.PROCESSING_LOG),
-        _corrections_made(data),
+        data.corrections_made,
         _text(error.get("code")),
         _text(error.get("message")),
     )
-
-
-def _corrections_made(data: SpellcheckResultDataV1) -> int | None:
-    number = data.corrections_made
-    if number is not None and not 0 <= number <= CORRECTIONS_MAX:
-        raise MalformedMessage(f"essay {data.essay_id!r} is said to have {number} corrections")
-    return number
 
 
 def _text(value: object) -> str | None:
@@ -254,10 +242,6 @@ def phase_concluded(connection: sqlite3.Connection, heard: Sequence[Heard]) -> N
     for one in heard:
         data = one.data
         assert isinstance(data, ELSBatchPhaseOutcomeV1)
-        if data.phase_status not in OUTCOMES:
-            raise MalformedMessage(
-                f"the outcome of batch {data.batch_id!r} has the status {data.phase_status.value!r}"
-            )
         attempt = one.attempt or 1
         batches.append((attempt, data.phase_status.value, said_at(one), data.batch_id))
         essays += [(data.batch_id, e.essay_id, attempt, 1) for e in data.processed_essays]

@@ -48,10 +48,7 @@ def subscriptions(
 def apply(
     connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
 ) -> Sequence[Message]:
-    """Note everything that was heard; nothing follows from it.
-
-    Raises ``MalformedMessage`` for a message that contradicts itself.
-    """
+    """Note everything that was heard; nothing follows from it."""
     facts.touched(connection, heard)
     for event, note in HEARD.items():
         of_this_kind = [one for one in heard if one.event is event]

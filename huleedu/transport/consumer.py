@@ -4,7 +4,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -13,7 +13,7 @@ from huleedu.core.envelope import EventEnvelope, decode
 from huleedu.core.errors import MalformedMessage
 from huleedu.core.logging import create_service_logger, is_logged, log_event_processing
 from huleedu.core.message import Header, Message
-from huleedu.core.messages import EventData
+from huleedu.core.messages import READINESS_TIMEOUT_MAX, READINESS_TIMEOUT_MIN, EventData
 from huleedu.core.metrics import DEAD_LETTERS
 from huleedu.core.platform import Platform
 from huleedu.core.topics import TOPICS, event_on
@@ -26,6 +26,7 @@ from huleedu.transport.replays import is_for
 _ABOUT_ESSAYS = frozenset(
     event for event, topic in TOPICS.items() if hasattr(topic.data_type, "essay_id")
 )
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,15})?", re.ASCII)
 _ATTEMPT = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
 
@@ -70,6 +71,24 @@ class Heard(msgspec.Struct, frozen=True):
                 f"header attempt is {text[:40]!r}; a whole number from 1 to 999999 is meant"
             )
         return int(text)
+
+    @property
+    def readiness_timeout(self) -> timedelta | None:
+        """The header ``readiness-timeout-seconds`` of a registration.
+
+        Raises ``MalformedMessage`` where it is not a number of seconds within the bounds.
+        """
+        text = self.message.headers.get(Header.READINESS_TIMEOUT_SECONDS)
+        if text is None:
+            return None
+        timeout = timedelta(seconds=float(text)) if _SECONDS.fullmatch(text) else timedelta()
+        if not READINESS_TIMEOUT_MIN <= timeout <= READINESS_TIMEOUT_MAX:
+            raise MalformedMessage(
+                f"header {Header.READINESS_TIMEOUT_SECONDS} of batch {self.batch_id!r} is "
+                f"{text[:40]!r}; expected seconds from 1 to "
+                f"{READINESS_TIMEOUT_MAX.total_seconds():,.0f}"
+            )
+        return timeout
 
 
 Apply = Callable[[sqlite3.Connection, Sequence[Heard], datetime], Iterable[Message]]
@@ -177,7 +196,10 @@ def hear(message: Message) -> Heard:
     """Return the decoded message.  Raises ``MalformedMessage``."""
     envelope = decode(message.topic, message.value)
     heard = Heard(event_on(message.topic), envelope, message)
-    _ = heard.batch_id, heard.attempt  # refused here, with its message, and not in the module
+    # Refused here, with its message, and not in one module or the other.
+    _ = heard.batch_id, heard.attempt
+    if heard.event is ProcessingEvent.BATCH_ESSAYS_REGISTERED:
+        _ = heard.readiness_timeout
     return heard
 
 

@@ -164,7 +164,6 @@ def phase_outcome(
     failed: Sequence[str] = (),
     *,
     attempt: int | None = 1,
-    phase: str = "spellcheck",
 ) -> Message:
     event = ProcessingEvent.BATCH_PHASE_CONCLUDED
     batch = batch_reference(batch_id)
@@ -175,7 +174,6 @@ def phase_outcome(
         processed_essays=references_to(done),
         failed_essay_ids=list(failed),
         system_metadata=metadata_of(batch, event, AT),
-        phase=phase,
     )
     return say(event, data, attempt=attempt)
 

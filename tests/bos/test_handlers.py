@@ -169,14 +169,6 @@ def test_a_result_of_a_foreign_essay_is_refused(store: Store) -> None:
         store.hear(spellcheck_result(batch_id, "z"))
 
 
-def test_an_outcome_of_another_phase_is_refused(store: Store) -> None:
-    """Only the spell-check is run."""
-    batch_id = store.register()
-
-    with pytest.raises(MalformedMessage, match="phase 'nlp'"):
-        store.hear(phase_outcome(batch_id, SUCCESS, ESSAYS, phase="nlp"))
-
-
 def test_a_result_without_an_attempt_counts_for_the_current_one(store: Store) -> None:
     """A foreign checker does not know of attempts."""
     batch_id = store.register()

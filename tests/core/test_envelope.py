@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from huleedu.core.enums import ProcessingEvent
-from huleedu.core.envelope import EVENT_BYTES_MAX, decode, encode, envelope_of
+from huleedu.core.envelope import decode, encode, envelope_of
 from huleedu.core.errors import MalformedMessage
 from huleedu.core.messages import (
+    EVENT_BYTES_MAX,
     BatchReadinessTimeout,
     EssayLifecycleSpellcheckRequestV1,
     SpellcheckResultDataV1,

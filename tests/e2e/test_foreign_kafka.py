@@ -138,6 +138,7 @@ async def check(foreigner: Foreigner, batch_id: str) -> None:
             RESULT,
             batch_id,
             entity_ref=entity(essay_id, "essay"),
+            status="spellchecked_success",
             original_text_storage_id=text,
             storage_metadata=stored,
         )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huleedu.core.enums import EssayStatus, PipelineExecutionStatus, ProcessingEvent, RefusalReason
-from huleedu.core.errors import MalformedMessage, NotFound, Rejected
+from huleedu.core.errors import NotFound, Rejected
 from huleedu.core.message import Header, Message
 from huleedu.core.messages import (
     BatchEssaysReady,
@@ -186,7 +186,6 @@ def test_a_command_that_moves_no_essay_is_answered_at_once(store: sqlite3.Connec
 @pytest.mark.parametrize(
     ("message", "fault"),
     [
-        (registered("b", ["e1", "e1"]), MalformedMessage),
         (spellcheck_command("unknown", TEXTS), NotFound),
         (spellcheck_result("b", "unknown"), NotFound),
     ],

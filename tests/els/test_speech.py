@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from huleedu.core.envelope import EVENT_BYTES_MAX
 from huleedu.core.message import Message
 from huleedu.core.messages import (
+    EVENT_BYTES_MAX,
     BatchEssaysReady,
     BatchReadinessTimeout,
     ELSBatchPhaseOutcomeV1,

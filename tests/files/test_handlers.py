@@ -1,18 +1,14 @@
 """What files makes of what it hears."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import pytest
 
 from huleedu.core.enums import ProcessingEvent, RefusalReason
-from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Message
 from huleedu.core.messages import (
-    BatchEssaysRegistered,
     EssayContentRefused,
-    batch_reference,
     essay_reference,
     metadata_of,
 )
@@ -56,25 +52,6 @@ async def test_a_second_registration_changes_nothing() -> None:
         answer = await here.uploads("b", [("a.txt", b"A"), ("b.txt", b"B")])
 
         assert [one.get("essay_id") for one in answer.json()["files"]] == ["e1", None]
-
-
-@pytest.mark.parametrize(("count", "essay_ids"), [(3, ["e1", "e2"]), (2, ["e1", "e1"])])
-async def test_a_registration_that_contradicts_itself_is_refused(
-    count: int, essay_ids: Sequence[str]
-) -> None:
-    """It goes to the dead letters, and the batch stays unknown."""
-    event = ProcessingEvent.BATCH_ESSAYS_REGISTERED
-    data = BatchEssaysRegistered(
-        batch_id="b",
-        expected_essay_count=count,
-        essay_ids=list(essay_ids),
-        metadata=metadata_of(batch_reference("b"), event, AT),
-    )
-    async with school() as here:
-        with pytest.raises(MalformedMessage, match="'b'"):
-            await here.hears(say(event, data))
-
-        assert (await here.uploads("b", [("a.txt", b"A")])).status_code == 404
 
 
 @pytest.mark.parametrize("reason", list(RefusalReason))

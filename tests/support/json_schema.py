@@ -66,6 +66,8 @@ FITS: dict[str, Callable[[Any, Any], bool]] = {
     "minimum": lambda meant, value: not isinstance(value, int) or value >= meant,
     "maximum": lambda meant, value: not isinstance(value, int) or value <= meant,
     "minItems": lambda meant, value: not isinstance(value, list) or len(value) >= meant,
+    "minLength": lambda meant, value: not isinstance(value, str) or len(value) >= meant,
+    "maxLength": lambda meant, value: not isinstance(value, str) or len(value) <= meant,
     "required": lambda meant, value: not isinstance(value, dict) or set(meant) <= set(value),
     "items": lambda meant, value: True,  # looked into above
     "additionalProperties": lambda meant, value: True,

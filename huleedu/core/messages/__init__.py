@@ -1,6 +1,7 @@
 """The published language: every message, one file per speaker."""
 
 from huleedu.core.messages.batch import (
+    ESSAY_ID,
     READINESS_TIMEOUT_MAX,
     READINESS_TIMEOUT_MIN,
     BatchCancelled,
@@ -10,6 +11,7 @@ from huleedu.core.messages.batch import (
     BatchServiceSpellcheckInitiateCommandDataV1,
 )
 from huleedu.core.messages.essay import (
+    PHASE_ENDS,
     SPELLCHECK_PHASE,
     BatchEssaysReady,
     BatchReadinessTimeout,
@@ -27,9 +29,11 @@ from huleedu.core.messages.references import (
     SystemProcessingMetadata,
     batch_reference,
     essay_reference,
+    ids_of,
     in_utc,
     metadata_of,
 )
+from huleedu.core.messages.sizes import ESSAYS_PER_BATCH_MAX, EVENT_BYTES_MAX
 from huleedu.core.messages.spellcheck import SpellcheckResultDataV1
 
 EventData = (
@@ -48,6 +52,10 @@ EventData = (
 )
 
 __all__ = [
+    "ESSAYS_PER_BATCH_MAX",
+    "ESSAY_ID",
+    "EVENT_BYTES_MAX",
+    "PHASE_ENDS",
     "READINESS_TIMEOUT_MAX",
     "READINESS_TIMEOUT_MIN",
     "SPELLCHECK_PHASE",
@@ -72,6 +80,7 @@ __all__ = [
     "SystemProcessingMetadata",
     "batch_reference",
     "essay_reference",
+    "ids_of",
     "in_utc",
     "metadata_of",
 ]

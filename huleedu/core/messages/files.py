@@ -1,8 +1,8 @@
 """What the file module says."""
 
 from huleedu.core.enums import ContentType, ProcessingEvent
-from huleedu.core.errors import MalformedMessage
 from huleedu.core.messages.references import (
+    EntityId,
     EntityReference,
     Part,
     StorageReferenceMetadata,
@@ -13,8 +13,8 @@ from huleedu.core.messages.references import (
 class EssayContentReady(Part, frozen=True, kw_only=True):
     """The text of one essay is stored.  To ELS, results; key batch_id."""
 
-    essay_id: str
-    batch_id: str
+    essay_id: EntityId
+    batch_id: EntityId
     content_storage_reference: StorageReferenceMetadata
     entity: EntityReference
     metadata: SystemProcessingMetadata
@@ -23,13 +23,14 @@ class EssayContentReady(Part, frozen=True, kw_only=True):
     file_name: str | None = None
     event: str = ProcessingEvent.ESSAY_CONTENT_READY.value
 
-    @property
-    def text_storage_id(self) -> str:
-        """Where the original text is.  Raises ``MalformedMessage`` when none is named."""
-        original = self.content_storage_reference.references.get(ContentType.ORIGINAL_ESSAY)
-        if original is None:
-            raise MalformedMessage(
+    def __post_init__(self) -> None:
+        if ContentType.ORIGINAL_ESSAY not in self.content_storage_reference.references:
+            raise ValueError(
                 f"content of essay {self.essay_id!r} of batch {self.batch_id!r} "
                 f"names no {ContentType.ORIGINAL_ESSAY.value}"
             )
-        return original.storage_id
+
+    @property
+    def text_storage_id(self) -> str:
+        """Where the original text is."""
+        return self.content_storage_reference.references[ContentType.ORIGINAL_ESSAY].storage_id

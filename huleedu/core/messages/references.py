@@ -1,5 +1,6 @@
 """The parts that several messages share."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, get_args
@@ -14,6 +15,14 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 # How many there are of something; bounded, so that every store can hold it.
 COUNT_MAX = 2**31 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+
+ID_CHARACTERS_MAX = 128
+STORAGE_ID_CHARACTERS_MAX = 64
+"""Ours have 32; a foreign content store may have longer ones."""
+EntityId = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
+"""The id of a batch or an essay as it travels."""
+StorageKey = Annotated[str, msgspec.Meta(min_length=1, max_length=STORAGE_ID_CHARACTERS_MAX)]
+"""A storage id as it travels."""
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -61,9 +70,9 @@ def moments_of(part: type[Part]) -> tuple[str, ...]:
 class EntityReference(Part, frozen=True, kw_only=True):
     """The batch or the essay that something is about; an essay's parent is its batch."""
 
-    entity_id: str
+    entity_id: EntityId
     entity_type: EntityType
-    parent_id: str | None = None
+    parent_id: EntityId | None = None
 
 
 class SystemProcessingMetadata(TimedPart, frozen=True, kw_only=True):
@@ -81,7 +90,7 @@ class SystemProcessingMetadata(TimedPart, frozen=True, kw_only=True):
 class StorageReference(Part, frozen=True, kw_only=True):
     """Where one text is stored: 32 hex characters of the content store."""
 
-    storage_id: str
+    storage_id: StorageKey
     path: str = ""
 
 
@@ -92,11 +101,25 @@ class StorageReferenceMetadata(Part, frozen=True, kw_only=True):
 
 
 class EssayProcessingInputRefV1(Part, frozen=True, kw_only=True):
-    """An essay and its text."""
+    """An essay and its text.
 
-    essay_id: str
-    text_storage_id: str
+    ``student_name`` is read where a foreign sender fills it; we leave it empty: names of pupils
+    travel with their texts only.
+    """
+
+    essay_id: EntityId
+    text_storage_id: StorageKey
     student_name: str | None = None
+
+
+def names_twice(ids: Sequence[str]) -> bool:
+    """Tell whether an id stands twice in a list."""
+    return len(set(ids)) != len(ids)
+
+
+def ids_of(essays: Iterable[EssayProcessingInputRefV1]) -> list[str]:
+    """Return the ids of essays, in their order."""
+    return [essay.essay_id for essay in essays]
 
 
 def batch_reference(batch_id: str) -> EntityReference:

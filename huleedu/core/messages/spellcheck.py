@@ -5,6 +5,7 @@ from huleedu.core.messages.references import (
     Count,
     EntityReference,
     Moment,
+    StorageKey,
     StorageReferenceMetadata,
     SystemProcessingMetadata,
     TimedPart,
@@ -21,7 +22,7 @@ class SpellcheckResultDataV1(TimedPart, frozen=True, kw_only=True):
     timestamp: Moment
     status: EssayStatus
     system_metadata: SystemProcessingMetadata
-    original_text_storage_id: str
+    original_text_storage_id: StorageKey
     storage_metadata: StorageReferenceMetadata | None = None
     corrections_made: Count | None = None
     event_name: str = ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED.value
@@ -30,6 +31,13 @@ class SpellcheckResultDataV1(TimedPart, frozen=True, kw_only=True):
         super().__post_init__()
         if self.status not in (EssayStatus.SPELLCHECKED_SUCCESS, EssayStatus.SPELLCHECK_FAILED):
             raise ValueError(f"a result with status {self.status.value!r}")
+        if (
+            self.status is EssayStatus.SPELLCHECKED_SUCCESS
+            and self.storage_id(ContentType.CORRECTED_TEXT) is None
+        ):
+            raise ValueError(
+                f"essay {self.essay_id!r} is said to be checked, but no corrected text is named"
+            )
 
     @property
     def batch_id(self) -> str | None:
