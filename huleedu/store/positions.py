@@ -6,6 +6,7 @@ last saw there: a process that lost the partition meanwhile fails, and its effec
 
 import sqlite3
 
+import msgspec
 from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.core.errors import Unavailable
@@ -31,41 +32,60 @@ def create_position(database: SchemaDatabase) -> None:
         ) STRICT, WITHOUT ROWID""")
 
 
-def read(connection: sqlite3.Connection, group: str, topic: str, partition: int) -> int | None:
-    """Return the offset to go on from, or None when nothing was handled yet."""
+@position_migrations()
+def add_topic_id(database: SchemaDatabase) -> None:
+    """Which topic of that name the position is in; NULL: not known."""
+    database.conn.execute("ALTER TABLE position ADD COLUMN topic_id TEXT")
+
+
+class Position(msgspec.Struct, frozen=True):
+    """The next offset to read in a partition, and the topic that the offset belongs to.
+
+    A topic that is deleted and created again has the same name and another id.
+    """
+
+    next_offset: int
+    topic_id: str | None = None
+    """None: it is not known, since the broker does not tell or an older program noted this."""
+
+
+def read(connection: sqlite3.Connection, group: str, topic: str, partition: int) -> Position | None:
+    """Return where to go on, or None when the group has never read this partition."""
     row = connection.execute(
-        "SELECT next_offset FROM position WHERE consumer_group = ? AND topic = ? AND partition = ?",
+        "SELECT next_offset, topic_id FROM position"
+        " WHERE consumer_group = ? AND topic = ? AND partition = ?",
         (group, topic, partition),
     ).fetchone()
-    return None if row is None else int(row[0])
+    return None if row is None else Position(*row)
 
 
-def advance(
+def move(
     connection: sqlite3.Connection,
     group: str,
     topic: str,
     partition: int,
     *,
-    seen: int | None,
-    next_offset: int,
+    seen: Position | None,
+    to: Position,
 ) -> None:
-    """Move the position from ``seen`` to ``next_offset``, in the transaction of the effects.
+    """Move the position from ``seen`` (None: there is none yet), in the caller's transaction.
 
     Raises ``Superseded`` when it is no longer at ``seen``: the transaction must fail as a whole.
     """
     if seen is None:
         cursor = connection.execute(
-            "INSERT OR IGNORE INTO position VALUES (?, ?, ?, ?)",
-            (group, topic, partition, next_offset),
+            "INSERT OR IGNORE INTO position"
+            " (consumer_group, topic, partition, next_offset, topic_id) VALUES (?, ?, ?, ?, ?)",
+            (group, topic, partition, to.next_offset, to.topic_id),
         )
     else:
         cursor = connection.execute(
-            "UPDATE position SET next_offset = ? WHERE consumer_group = ? AND topic = ?"
-            " AND partition = ? AND next_offset = ?",
-            (next_offset, group, topic, partition, seen),
+            "UPDATE position SET next_offset = ?, topic_id = ? WHERE consumer_group = ?"
+            " AND topic = ? AND partition = ? AND next_offset = ? AND topic_id IS ?",
+            (to.next_offset, to.topic_id, group, topic, partition, seen.next_offset, seen.topic_id),
         )
     if cursor.rowcount != 1:
         raise Superseded(
-            f"group {group} no longer stands at {seen} in {topic}[{partition}]: "
-            "another process went on from there"
+            f"group {group} no longer stands at {seen and seen.next_offset} in "
+            f"{topic}[{partition}]: another process went on from there"
         )

@@ -79,6 +79,8 @@ class Group:
         self._broker = broker
         self.members: dict[int, SimulatedConsumer] = {}
         self.offsets: dict[TopicPartition, int] = {}
+        self.beside: dict[TopicPartition, str] = {}
+        """The text that was committed with an offset."""
         self.generation = 0
         self._missing: set[int] = set()
 

@@ -10,7 +10,7 @@ import anyio
 from huleedu.transport.kafka import membership, producing, transactions
 from huleedu.transport.kafka.connection import KafkaConnection
 from tests.simulation.broker import Broker
-from tests.simulation.consumer import SimulatedConsumer
+from tests.simulation.consumer import SimulatedConsumer, topic_ids
 from tests.simulation.faults import Faults
 from tests.simulation.producer import (
     SimulatedProducer,
@@ -69,6 +69,7 @@ def simulated_library() -> Iterator[None]:
     """Have the transport use the stand-ins of the client library inside of the block."""
     with (
         replaced(membership, "AIOKafkaConsumer", SimulatedConsumer),
+        replaced(membership, "topic_ids", topic_ids),
         replaced(producing, "AIOKafkaProducer", SimulatedProducer),
         replaced(transactions, "recorded_ending", recorded_ending),
         replaced(transactions, "carry_out", carry_out),

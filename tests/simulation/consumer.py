@@ -1,11 +1,11 @@
 """A consumer of the simulated broker, in the place of the client library's."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from aiokafka import TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import (
     IllegalGenerationError,
     KafkaConnectionError,
@@ -17,6 +17,12 @@ from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.connection import Endpoint
+
+
+async def topic_ids(client: "Endpoint", topics: Collection[str]) -> Mapping[str, str]:
+    """In the place of the transport's question to a real broker: no topic is made anew here."""
+    await client.round_trip()
+    return dict.fromkeys(topics, "simulated")
 
 
 class SimulatedConsumer:
@@ -39,6 +45,8 @@ class SimulatedConsumer:
         self._nudged = asyncio.Event()
         self._arrived = asyncio.Event()
         self._coordinating: asyncio.Task[None] | None = None
+        self._coordinator = self  # two of the library's parts that the transport asks by themselves
+        self._client = simulated
 
     def subscribe(self, topics: Sequence[str], listener: Any) -> None:
         self.topics = topics
@@ -155,17 +163,26 @@ class SimulatedConsumer:
                 break
         return found
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
         await self._endpoint.round_trip()
         if self._endpoint.faults.strikes(Fault.OFFSET_NOT_COMMITTED):
             raise KafkaConnectionError("simulated: the commit is lost")
         if self.is_kicked or self._generation != self._group.generation:
             raise IllegalGenerationError("simulated: the partitions are given out anew")
-        self._group.offsets |= offsets
+        for partition, (offset, text) in offsets.items():
+            self._group.offsets[partition] = offset
+            self._group.beside[partition] = text
 
-    async def committed(self, partition: TopicPartition) -> int | None:
+    async def fetch_committed_offsets(
+        self, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, OffsetAndMetadata]:
         await self._endpoint.round_trip()
-        return self._group.offsets.get(partition)
+        offsets, beside = self._group.offsets, self._group.beside
+        return {
+            tp: OffsetAndMetadata(offsets[tp], beside.get(tp, ""))
+            for tp in partitions
+            if tp in offsets
+        }
 
     async def beginning_offsets(
         self, partitions: Sequence[TopicPartition]

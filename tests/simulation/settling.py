@@ -52,7 +52,8 @@ def _unread(world: "World") -> list[str]:
             store = _store_of(world, name)
             position = group.offsets.get(partition, 0)
             if store is not None:
-                position = read_position(world.reader(store), name, *partition) or 0
+                noted = read_position(world.reader(store), name, *partition)
+                position = 0 if noted is None else noted.next_offset
             log = world.broker.logs[partition]
             if world.broker.visible(partition, position, len(log))[0]:
                 told.append(f"{name} stands at {position} of {partition}")

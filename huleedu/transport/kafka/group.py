@@ -1,7 +1,7 @@
 """What both kinds of consumers share: joining again and again, placing, failing, troubles."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
 from aiokafka import ConsumerRecord, TopicPartition
@@ -10,11 +10,14 @@ from anyio.abc import TaskGroup
 from huleedu.core.errors import TooManyDeadLetters, Unavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.platform import Platform
+from huleedu.store.positions import Position
 from huleedu.transport.delivering import Deliverer, Fate, Outcome
 from huleedu.transport.failures import pause_seconds
+from huleedu.transport.kafka.committed import Committed
 from huleedu.transport.kafka.lag_gauge import LagGauge
 from huleedu.transport.kafka.membership import Membership
-from huleedu.transport.kafka.placement import Oddity, placement
+from huleedu.transport.kafka.placement import Log, Oddity, Placement, placement
+from huleedu.transport.kafka.topic_watch import TopicWatch
 from huleedu.transport.kafka.watchdog import Watchdog
 from huleedu.transport.protocol import Delivery, Subscription
 
@@ -40,13 +43,14 @@ class Group(ABC):
         self._subscription = subscription
         self._platform = platform
         self._placed: dict[TopicPartition, int] = {}
-        self._began: dict[TopicPartition, int] = {}
-        self._to_commit: dict[TopicPartition, int] = {}
+        self._to_commit: set[TopicPartition] = set()
+        self._unsure: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
         self._troubles: dict[str, str] = {}
         self._deliverer = Deliverer(subscription, platform)
         self._watchdog = Watchdog(membership, subscription.group, self._is_busy, watchdog_seconds)
+        self._topics = TopicWatch(membership)
         self._lag = LagGauge(membership, subscription.group, subscription.topics, self._stands_at)
         self._logger = create_service_logger("kafka")
         membership.when_revoked(self._forget)
@@ -67,6 +71,7 @@ class Group(ABC):
                     tasks.start_soon(self._membership.keep_polled)
                     tasks.start_soon(self._watchdog.run)
                     tasks.start_soon(self._lag.run)
+                    tasks.start_soon(self._topics.run)
                     await self._consume_or_stand()
             except* Unavailable as faults:
                 attempt += 1
@@ -116,60 +121,94 @@ class Group(ABC):
     @abstractmethod
     async def _positions(
         self, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int | None]:
-        """Return where the group stands in these partitions."""
+    ) -> Mapping[TopicPartition, Position | None]:
+        """Return where the group stands in these partitions; None where it was never placed."""
 
     @abstractmethod
-    def _note_placed(self, partition: TopicPartition, position: int | None) -> None:
+    async def _note_positions(
+        self, moves: Mapping[TopicPartition, tuple[Position | None, Position]]
+    ) -> Collection[TopicPartition]:
+        """Note durably where the group begins; return where that is certain to be noted."""
+
+    @abstractmethod
+    def _note_placed(self, partition: TopicPartition, position: Position) -> None:
         """Remember where the group stands in a partition that was just placed."""
+
+    @abstractmethod
+    def _note_read_to(self, partition: TopicPartition, offset: int) -> None:
+        """Remember that a partition is read up to an offset, and all of that handled."""
+
+    @abstractmethod
+    def _to_tell(self, partition: TopicPartition) -> Committed:
+        """Return what the broker is to keep about a placed partition."""
 
     async def _leave(self) -> None:
         await self._commit()
         self._placed.clear()
         self._to_commit.clear()
+        self._unsure.clear()
         self._committed.clear()
+        self._topics.clear()
         await self._membership.leave()
 
     def _forget(self, revoked: Iterable[TopicPartition]) -> None:
         for partition in revoked:
             self._placed.pop(partition, None)
-            self._to_commit.pop(partition, None)
+            self._to_commit.discard(partition)
+            self._unsure.discard(partition)
             self._committed.pop(partition, None)
+            self._topics.forget(partition)
             self._troubles.pop(_name(partition), None)
 
     async def _place(self) -> None:
         """Seek in every newly assigned partition to where the group stands.
 
-        So in one whose log lost what is to be read next, once all that was read is handled.
+        So in one whose log lost what is to be read next, or whose topic was made anew, once all
+        that was read is handled.
         """
-        for partition in self._membership.out_of_range - self._membership.client.paused():
-            if partition in self._placed and not self._is_in_hand(partition):
-                self._placed.pop(partition)
+        changed = self._membership.out_of_range | self._topics.made_anew()
+        again = {
+            tp
+            for tp in changed - self._membership.client.paused()
+            if tp in self._placed and not self._is_in_hand(tp)
+        }
         assigned = dict(self._membership.assigned)
-        new = [tp for tp, generation in assigned.items() if self._placed.get(tp) != generation]
+        new = [tp for tp, gen in assigned.items() if self._placed.get(tp) != gen or tp in again]
         if not new:
             return
         await self._commit()
+        self._place_again(again)
         positions = await self._positions(new)
-        limits = await self._membership.limits(new)
+        logs = await self._membership.logs(new)
+        places = {tp: placement(positions[tp], logs[tp]) for tp in new}
+        begins = {
+            tp: Position(place.offset, logs[tp].topic_id or _topic_id(positions[tp]))
+            for tp, place in places.items()
+            if place.offset is not None
+        }
+        # Before anything is read: what is deleted from here on is known to be missing.
+        moves = {tp: (positions[tp], at) for tp, at in begins.items() if positions[tp] != at}
+        unnoted = moves.keys() - (await self._note_positions(moves) if moves else ())
         for partition in new:
             if self._membership.assigned.get(partition) != assigned[partition]:
                 continue  # it was taken away meanwhile
-            # Where nothing was handled yet the group stands where it began to read.
-            position = positions[partition]
-            position = self._began.get(partition) if position is None else position
-            place = placement(position, *limits[partition])
+            if partition in unnoted:
+                continue  # it is tried again
+            place = places[partition]
             if place.oddity is not None:
-                self._alarm(partition, place.oddity, position, limits[partition])
+                self._alarm(partition, place, positions[partition], logs[partition])
             if place.offset is None:
                 self._membership.pause(partition)
                 # Without a place of its own it would hold up its neighbours' fetches.
-                self._membership.client.seek(partition, limits[partition][0])
+                self._membership.client.seek(partition, logs[partition].begins)
             else:
                 self._membership.client.seek(partition, place.offset)
-                self._began[partition] = place.offset
             self._placed[partition] = assigned[partition]
-            self._note_placed(partition, positions[partition])
+            self._topics.note(partition, logs[partition].topic_id)
+            at = begins.get(partition) or positions[partition]
+            assert at is not None, "where the group stood nowhere it was placed"
+            self._committed[partition] = at.next_offset
+            self._note_placed(partition, at)
 
     def _place_again(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
@@ -180,6 +219,7 @@ class Group(ABC):
         if now - self._committed_at >= COMMIT_EVERY_SECONDS:
             self._committed_at = now
             await self._note_read()
+            self._to_commit |= self._unsure
             await self._commit()
 
     async def _note_read(self) -> None:
@@ -198,20 +238,24 @@ class Group(ABC):
             ):
                 continue
             if position > self._committed.get(partition, 0) and not self._is_in_hand(partition):
-                self._to_commit[partition] = position
+                self._note_read_to(partition, position)
+                self._to_commit.add(partition)
 
     def _stands_at(self, partition: TopicPartition) -> int | None:
-        return self._committed.get(partition, self._began.get(partition))
+        return self._committed.get(partition)
 
     async def _commit(self) -> None:
-        offsets, self._to_commit = self._to_commit, {}
-        if not offsets:
+        partitions, self._to_commit = self._to_commit, set()
+        told = {tp: self._to_tell(tp) for tp in sorted(partitions) if tp in self._placed}
+        if not told:
             return
         try:
-            self._committed |= await self._membership.commit(offsets)
+            taken = await self._membership.commit(told)
         except anyio.get_cancelled_exc_class():
-            self._to_commit = offsets | self._to_commit  # to be told when it leaves
+            self._to_commit |= partitions  # to be told when it leaves
             raise
+        self._committed |= {tp: told[tp].handled.start for tp in taken if tp in self._placed}
+        self._unsure = (self._unsure | told.keys()) - set(taken)
 
     async def _deliver(self, delivery: Delivery) -> Outcome:
         """Return what became of a delivery.  Raises ``TooManyDeadLetters``: the group stops."""
@@ -226,25 +270,27 @@ class Group(ABC):
         return self._deliverer.stopped is not None
 
     def _alarm(
-        self,
-        partition: TopicPartition,
-        oddity: Oddity,
-        position: int | None,
-        limits: tuple[int, int],
+        self, partition: TopicPartition, place: Placement, position: Position | None, log: Log
     ) -> None:
+        assert place.oddity is not None
+        group = self._subscription.group
         self._logger.critical(
             "position_not_in_the_log",
-            group=self._subscription.group,
+            group=group,
             partition=_name(partition),
-            oddity=oddity.name.lower(),
-            position=position,
-            log_begins=limits[0],
-            log_ends=limits[1],
+            oddity=place.oddity.name.lower(),
+            position=position and position.next_offset,
+            topic_id=_topic_id(position),
+            log_begins=log.begins,
+            log_ends=log.ends,
+            log_topic_id=log.topic_id,
         )
-        if oddity is Oddity.BEFORE_THE_BEGINNING:
+        if place.oddity is Oddity.BEFORE_THE_BEGINNING:
             self._troubles[_name(partition)] = (
-                f"{self._subscription.group} stopped in {_name(partition)}: retention deleted "
-                f"offsets {position} to {limits[0]}, which were not read"
+                f"{group} stopped in {_name(partition)}: retention deleted offsets "
+                f"{place.lost.start} to {place.lost.stop}, which were not read; stop the processes "
+                f"of {group} and say where to go on: huleedu topics resume {group} "
+                f"{partition.topic} --partition {partition.partition} --from start"
             )
 
 
@@ -256,6 +302,10 @@ def last_offset(records: Sequence[ConsumerRecord]) -> int:
 
 def _name(partition: TopicPartition) -> str:
     return f"{partition.topic}[{partition.partition}]"
+
+
+def _topic_id(position: Position | None) -> str | None:
+    return None if position is None else position.topic_id
 
 
 def _first(faults: BaseExceptionGroup[Unavailable]) -> Unavailable:

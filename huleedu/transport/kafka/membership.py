@@ -6,7 +6,7 @@ must not fail is done by whoever consumes.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -23,8 +23,11 @@ from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
 from huleedu.transport.kafka.closing import has_stopped
+from huleedu.transport.kafka.committed import Committed
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.consumer_times import DEFAULT_TIMES, ConsumerTimes
+from huleedu.transport.kafka.placement import Log
+from huleedu.transport.kafka.topic_ids import topic_ids
 
 FETCH_WAIT_MS = 200
 CALL_SECONDS = 10.0
@@ -181,13 +184,16 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return how long ago the last fetch returned."""
         return anyio.current_time() - self._fetched_at
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+    async def commit(self, told: Mapping[TopicPartition, Committed]) -> Collection[TopicPartition]:
         """Tell the broker where the group stands; of partitions that are still ours.
 
-        Returns what the broker took.  An unknown outcome is logged and no more: these offsets are
-        for lag and tools, or come again with the next ones.
+        Returns those of which the broker took it.  An unknown outcome is logged and no more.
         """
-        ours = {tp: offset for tp, offset in offsets.items() if tp in self.assigned}
+        ours = {
+            tp: (one.handled.start, one.as_text())
+            for tp, one in told.items()
+            if tp in self.assigned
+        }
         if not ours:
             return ours
         error: BaseException | None = TimeoutError()
@@ -205,25 +211,38 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def committed(
         self, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int | None]:
-        """Return where the group stands by the broker.  Raises ``BrokerUnavailable``."""
+    ) -> Mapping[TopicPartition, Committed]:
+        """Return where the group stands by the broker, where it stands anywhere.
+
+        Raises ``BrokerUnavailable``.
+        """
         try:
             with anyio.fail_after(CALL_SECONDS):
-                return {tp: await self.client.committed(tp) for tp in partitions}
+                # The library's own call leaves out the text beside the offset.
+                told = await self.client._coordinator.fetch_committed_offsets(partitions)
         except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailable(f"the broker does not tell its offsets: {error!r}") from error
+        return {tp: Committed.from_text(at.offset, at.metadata) for tp, at in told.items()}
 
-    async def limits(
-        self, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, tuple[int, int]]:
-        """Return the first and the next offset of each log.  Raises ``BrokerUnavailable``."""
+    async def logs(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Log]:
+        """Return what the broker has of each.  Raises ``BrokerUnavailable``."""
+        # First the ids: where a topic is made anew in between, the next look at them tells.
+        ids = await self.topic_ids({tp.topic for tp in partitions})
         try:
             with anyio.fail_after(CALL_SECONDS):
                 first = await self.client.beginning_offsets(list(partitions))
                 following = await self.client.end_offsets(list(partitions))
         except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailable(f"the broker does not tell its offsets: {error!r}") from error
-        return {tp: (first[tp], following[tp]) for tp in partitions}
+        return {tp: Log(first[tp], following[tp], ids.get(tp.topic)) for tp in partitions}
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Return the ids of topics, of those that the broker tells.  Raises as ``logs``."""
+        try:
+            with anyio.fail_after(CALL_SECONDS):
+                return await topic_ids(self.client._client, topics)
+        except (KafkaError, TimeoutError) as error:
+            raise BrokerUnavailable(f"the broker does not tell of topics: {error!r}") from error
 
     async def positions(self) -> Mapping[TopicPartition, int]:
         """Return the offset that is read next, of every partition that is not paused; -1: none.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from huleedu.core.message import Message
-from huleedu.store.positions import advance
+from huleedu.store.positions import Position, move
 
 
 @dataclass(frozen=True)
 class Step:
-    """The position of one partition before and after a delivery; ``seen`` None: there was none."""
+    """The position of one partition before and after a delivery."""
 
-    seen: int | None
+    seen: Position
     next_offset: int
 
 
@@ -31,14 +31,8 @@ class PartitionProgress:
     def advance(self, connection: sqlite3.Connection) -> Sequence[Message]:
         """Return the messages.  Raises ``Superseded`` when another process moved a position."""
         for partition, step in self._steps.items():
-            advance(
-                connection,
-                self._group,
-                partition.topic,
-                partition.partition,
-                seen=step.seen,
-                next_offset=step.next_offset,
-            )
+            to = Position(step.next_offset, step.seen.topic_id)
+            move(connection, self._group, *partition, seen=step.seen, to=to)
         return self._messages
 
 

@@ -1,16 +1,30 @@
-"""Where a consumer with a store goes on in a partition: where its own store says, if it can."""
+"""Where a consumer goes on in a partition: where the group stands, if the log has that."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from huleedu.store.positions import Position
+
 
 class Oddity(Enum):
-    """A position that the log does not have; each is alarmed."""
+    """A position that does not fit the log; each is alarmed."""
 
     BEYOND_THE_END = auto()
-    """The topic was made anew: start at its beginning."""
+    """The topic was made anew, or its log lost its end: start at the beginning."""
+    MADE_ANEW = auto()
+    """The topic has another id than the one the position is in: start at the beginning."""
     BEFORE_THE_BEGINNING = auto()
-    """Retention deleted what was not read: stop, a human must decide."""
+    """Messages were deleted before they were read: stop until somebody says where to go on."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the broker has of a partition: first and following offset, id of the topic."""
+
+    begins: int
+    ends: int
+    topic_id: str | None = None
+    """None: the broker does not tell (before Kafka 2.8)."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +33,26 @@ class Placement:
 
     offset: int | None
     oddity: Oddity | None = None
+    lost: range = range(0)
+    """Which offsets were deleted before they were read."""
 
 
-def placement(position: int | None, beginning: int, end: int) -> Placement:
-    """Return where to go on, from the store's position and the log's first and next offsets."""
+def placement(position: Position | None, log: Log) -> Placement:
+    """Return where to go on, from where the group stands and what the log has."""
     if position is None:
-        return Placement(beginning)
-    if position > end:
-        return Placement(beginning, Oddity.BEYOND_THE_END)
-    if position < beginning:
-        return Placement(None, Oddity.BEFORE_THE_BEGINNING)
-    return Placement(position)
+        return Placement(log.begins)
+    if _is_another_topic(position.topic_id, log.topic_id):
+        # Of the new topic nothing was read, also where the old position fits into its log.
+        if log.begins > 0:
+            return Placement(None, Oddity.BEFORE_THE_BEGINNING, range(log.begins))
+        return Placement(log.begins, Oddity.MADE_ANEW)
+    if position.next_offset > log.ends:
+        return Placement(log.begins, Oddity.BEYOND_THE_END)
+    if position.next_offset < log.begins:
+        lost = range(position.next_offset, log.begins)
+        return Placement(None, Oddity.BEFORE_THE_BEGINNING, lost)
+    return Placement(position.next_offset)
+
+
+def _is_another_topic(known: str | None, found: str | None) -> bool:
+    return None not in (known, found) and known != found

@@ -1,34 +1,40 @@
 """Consuming without a store: an answer is published, and only then the offset committed.
 
 Several messages are under way at once, never two with one key.  One that must come again waits
-without taking a place: it holds up its own key and the commit behind it, not the work.
+without taking a place: it holds up its own key and nothing else.  What is handled behind it is
+noted beside the offset that is committed, and does not come again after a restart.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import anyio
 from aiokafka import ConsumerRecord, TopicPartition
 from anyio.abc import TaskGroup
 
 from huleedu.core.platform import Platform
+from huleedu.store.positions import Position
 from huleedu.transport.failures import pause_seconds
+from huleedu.transport.kafka.committed import Committed
 from huleedu.transport.kafka.group import Group
 from huleedu.transport.kafka.membership import Membership, message_of
 from huleedu.transport.kafka.partition_progress import NoProgress
+from huleedu.transport.kafka.settled_offsets import SettledOffsets
 from huleedu.transport.kafka.window import Window
 from huleedu.transport.protocol import Subscription
 
 PLACE_WAIT_SECONDS = 0.2
-WINDOW_MESSAGES_MAX = 1_000  # of one partition, behind the oldest that is not handled
+WINDOW_MESSAGES_MAX = 1_000
+"""Messages of one partition that are read and not handled: no more are read meanwhile."""
 
 
 class _Partition:
     """One assignment of a partition."""
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, committed: Committed) -> None:
         self.generation = generation
-        self.window = Window()
+        self.topic_id = committed.topic_id
+        self.window = Window(committed.handled)
         self.by_key: dict[bytes | None, deque[ConsumerRecord]] = {}
         self.is_paused = False
 
@@ -45,6 +51,7 @@ class StatelessGroup(Group):
     ) -> None:
         super().__init__(membership, subscription, platform, watchdog_seconds)
         self._partitions: dict[TopicPartition, _Partition] = {}
+        self._kept: Mapping[TopicPartition, Committed] = {}
         self._places = anyio.Semaphore(subscription.concurrency)
         self._under_way = 0  # keys whose message is handled or waits for a place
         self._place_freed = anyio.Event()
@@ -73,12 +80,33 @@ class StatelessGroup(Group):
 
     async def _positions(
         self, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int | None]:
-        return await self._membership.committed(partitions)
+    ) -> Mapping[TopicPartition, Position | None]:
+        self._kept = await self._membership.committed(partitions)
+        return {tp: self._kept[tp].position if tp in self._kept else None for tp in partitions}
 
-    def _note_placed(self, partition: TopicPartition, position: int | None) -> None:
-        del position
-        self._partitions[partition] = _Partition(self._placed[partition])
+    async def _note_positions(
+        self, moves: Mapping[TopicPartition, tuple[Position | None, Position]]
+    ) -> Collection[TopicPartition]:
+        return await self._membership.commit(
+            {tp: self._begins(tp, to) for tp, (_, to) in moves.items()}
+        )
+
+    def _note_placed(self, partition: TopicPartition, position: Position) -> None:
+        begins = self._begins(partition, position)
+        self._partitions[partition] = _Partition(self._placed[partition], begins)
+
+    def _begins(self, partition: TopicPartition, position: Position) -> Committed:
+        kept = self._kept.get(partition)
+        if kept is not None and kept.handled.start == position.next_offset:
+            return Committed(kept.handled, position.topic_id)
+        return Committed(SettledOffsets(position.next_offset), position.topic_id)
+
+    def _note_read_to(self, partition: TopicPartition, offset: int) -> None:
+        self._partitions[partition].window.read_to(offset)
+
+    def _to_tell(self, partition: TopicPartition) -> Committed:
+        one = self._partitions[partition]
+        return Committed(one.window.settled(), one.topic_id)
 
     def _begin(
         self, tp: TopicPartition, records: Sequence[ConsumerRecord], tasks: TaskGroup
@@ -87,7 +115,8 @@ class StatelessGroup(Group):
             return
         partition = self._partitions[tp]
         for record in records:
-            partition.window.begin(record.offset)
+            if not partition.window.begin(record.offset):
+                continue
             waiting = partition.by_key.get(record.key)
             if waiting is None:
                 partition.by_key[record.key] = deque([record])
@@ -109,9 +138,9 @@ class StatelessGroup(Group):
         try:
             while waiting and await self._handle(tp, partition, waiting[0]):
                 record = waiting.popleft()
-                next_offset = partition.window.handled(record.offset)
-                if next_offset is not None and self._is_ours(tp, partition):
-                    self._to_commit[tp] = next_offset
+                partition.window.handled(record.offset)
+                if self._is_ours(tp, partition):
+                    self._to_commit.add(tp)
         finally:
             del partition.by_key[key]
             self._leave_place()
@@ -142,7 +171,8 @@ class StatelessGroup(Group):
             self._deliverer.forget([message])
 
     def _is_ours(self, tp: TopicPartition, partition: _Partition) -> bool:
-        return self._membership.assigned.get(tp) == partition.generation
+        is_placed = self._partitions.get(tp) is partition  # and not placed anew since
+        return is_placed and self._membership.assigned.get(tp) == partition.generation
 
     def _leave_place(self) -> None:
         self._under_way -= 1

@@ -1,7 +1,7 @@
 """Consuming into a store: the positions are kept there, beside the effects."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import anyio
 from aiokafka import ConsumerRecord, TopicPartition
@@ -10,11 +10,14 @@ from anyio.abc import TaskGroup
 from huleedu.core.platform import Platform
 from huleedu.store import positions
 from huleedu.store.database import Database
+from huleedu.store.positions import Position, Superseded
 from huleedu.transport.delivering import Fate
 from huleedu.transport.failures import pause_seconds
+from huleedu.transport.kafka.committed import Committed
 from huleedu.transport.kafka.group import Group, last_offset
 from huleedu.transport.kafka.membership import Membership, Records, message_of
 from huleedu.transport.kafka.partition_progress import PartitionProgress, Step
+from huleedu.transport.kafka.settled_offsets import SettledOffsets
 from huleedu.transport.protocol import Delivery, Subscription
 
 
@@ -31,7 +34,8 @@ class StoredGroup(Group):
     ) -> None:
         super().__init__(membership, subscription, platform, watchdog_seconds)
         self._database = database
-        self._seen: dict[TopicPartition, int | None] = {}
+        self._seen: dict[TopicPartition, Position] = {}
+        self._read_to: dict[TopicPartition, int] = {}
 
     async def _consume(self, tasks: TaskGroup) -> None:
         while True:
@@ -53,20 +57,41 @@ class StoredGroup(Group):
 
     async def _positions(
         self, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int | None]:
+    ) -> Mapping[TopicPartition, Position | None]:
         group = self._subscription.group
 
-        def query(connection: sqlite3.Connection) -> Mapping[TopicPartition, int | None]:
-            return {
-                tp: positions.read(connection, group, tp.topic, tp.partition) for tp in partitions
-            }
+        def query(connection: sqlite3.Connection) -> Mapping[TopicPartition, Position | None]:
+            return {tp: positions.read(connection, group, *tp) for tp in partitions}
 
         return await self._database.read(query)
 
-    def _note_placed(self, partition: TopicPartition, position: int | None) -> None:
+    async def _note_positions(
+        self, moves: Mapping[TopicPartition, tuple[Position | None, Position]]
+    ) -> Collection[TopicPartition]:
+        group = self._subscription.group
+
+        def work(connection: sqlite3.Connection) -> None:
+            for partition, (seen, to) in moves.items():
+                positions.move(connection, group, *partition, seen=seen, to=to)
+
+        try:
+            await self._database.write(work)
+        except Superseded:
+            return ()
+        return moves.keys()
+
+    def _note_placed(self, partition: TopicPartition, position: Position) -> None:
         self._seen[partition] = position
-        if position is not None:
-            self._to_commit[partition] = position  # whatever the broker was told last
+        self._read_to[partition] = position.next_offset
+        self._to_commit.add(partition)  # whatever the broker was told last
+
+    def _note_read_to(self, partition: TopicPartition, offset: int) -> None:
+        self._read_to[partition] = offset
+
+    def _to_tell(self, partition: TopicPartition) -> Committed:
+        seen = self._seen[partition]
+        offset = max(seen.next_offset, self._read_to[partition])
+        return Committed(SettledOffsets(offset), seen.topic_id)
 
     async def _handle(self, records: Records, tasks: TaskGroup) -> None:
         placed = {tp: several for tp, several in records.items() if tp in self._placed}
@@ -122,14 +147,13 @@ class StoredGroup(Group):
     def _delivery(self, records: Records, attempt: int) -> Delivery:
         messages = [message_of(record) for several in records.values() for record in several]
         steps = {
-            tp: Step(self._seen.get(tp), last_offset(several) + 1)
-            for tp, several in records.items()
+            tp: Step(self._seen[tp], last_offset(several) + 1) for tp, several in records.items()
         }
         progress = PartitionProgress(self._subscription.group, messages, steps)
         return self._deliverer.delivery(messages, attempt, progress)
 
     def _moved(self, records: Records) -> None:
         for partition, several in records.items():
-            next_offset = last_offset(several) + 1
-            self._seen[partition] = next_offset
-            self._to_commit[partition] = next_offset
+            topic_id = self._seen[partition].topic_id
+            self._seen[partition] = Position(last_offset(several) + 1, topic_id)
+            self._to_commit.add(partition)

@@ -16,6 +16,7 @@ from huleedu.core.message import Header, Message
 from huleedu.els.timekeeper import Timekeeper
 from huleedu.results import handlers as results_handlers
 from huleedu.store import outbox
+from huleedu.store.positions import read as read_position
 from huleedu.transport import memory, relay
 from huleedu.transport.consumer import Heard, StoreConsumer, hear
 from huleedu.transport.event_progress import EventProgress
@@ -42,13 +43,11 @@ class DedupeRemoved(Build):
         def by_position(
             self: PartitionProgress, connection: sqlite3.Connection
         ) -> Sequence[Message]:
-            for partition in self._steps:
-                connection.execute(
-                    "DELETE FROM position WHERE consumer_group = ? AND topic = ? AND partition = ?",
-                    (self._group, *partition),
-                )
             self._steps = {
-                tp: dataclasses.replace(step, seen=None) for tp, step in self._steps.items()
+                tp: dataclasses.replace(
+                    step, seen=read_position(connection, self._group, *tp) or step.seen
+                )
+                for tp, step in self._steps.items()
             }
             return real(self, connection)
 

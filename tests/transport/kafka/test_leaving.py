@@ -1,6 +1,6 @@
 """Leaving a group: while its broker is away, and in the midst of a commit."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import anyio
 import pytest
 from aiokafka import TopicPartition
 
+from huleedu.transport.kafka.committed import Committed
 from huleedu.transport.kafka.membership import Membership
 from tests.support.consumers import Recorder
 from tests.support.kafka_broker import KafkaBroker
@@ -55,11 +56,11 @@ class Unanswered(Membership):
 
     is_asked = False
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
-        if not self.is_asked:
+    async def commit(self, told: Mapping[TopicPartition, Committed]) -> Collection[TopicPartition]:
+        if not self.is_asked and any(one.handled.start for one in told.values()):
             self.is_asked = True
             await anyio.sleep_forever()
-        return await super().commit(offsets)
+        return await super().commit(told)
 
 
 async def test_what_was_being_committed_at_the_end_is_committed_when_it_leaves(

@@ -43,7 +43,8 @@ async def delete_before(bus: KafkaBus, offset: int) -> None:
 def stopped(first: int, kept: int) -> Sequence[str]:
     return [
         f"{GROUP} stopped in {PROCEED}[0]: retention deleted offsets {first} to {kept}, "
-        "which were not read"
+        f"which were not read; stop the processes of {GROUP} and say where to go on: "
+        f"huleedu topics resume {GROUP} {PROCEED} --partition 0 --from start"
     ]
 
 
@@ -120,6 +121,26 @@ async def test_so_where_nothing_was_read_yet(bus: KafkaBus) -> None:
         await until(lambda: bool(member.group.troubles()))
 
         assert member.group.troubles() == stopped(0, 2)
+
+    assert recorder.deliveries == []
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+async def test_so_where_the_group_was_away_before_anything_was_said(
+    bus: KafkaBus, has_store: bool
+) -> None:
+    """A group joins while a topic is empty, and is away while messages come and the first of them
+    are deleted: it stops, and does not take what is left for all there was."""
+    recorder, store = Recorder(), await bus.store("module") if has_store else None
+    first, again = (Member(bus, group(GROUP, recorder), store) for _ in range(2))
+    async with first.running():
+        await until(lambda: first.group._placed == first.membership.assigned)
+    await publish(bus, [raw("a", n) for n in range(3)])
+    await delete_before(bus, 2)
+    async with again.running():
+        await until(lambda: bool(again.group.troubles()))
+
+        assert again.group.troubles() == stopped(0, 2)
 
     assert recorder.deliveries == []
 
