@@ -18,6 +18,9 @@ _RUNNING = frozenset({BatchStatus.READY_FOR_PIPELINE_EXECUTION, BatchStatus.PROC
 OPEN = (BatchStatus.AWAITING_CONTENT_VALIDATION, *sorted(_RUNNING))
 """Statuses in which a batch can stall."""
 
+CLOCK_AHEAD_MAX = timedelta(minutes=1)
+"""By how much a time may lie ahead of the clock: another process of BOS may have read it."""
+
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long silence about a batch is no reason to worry."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from huleedu.bos.stalls import OPEN, Stall, Standing, Timing, stall_of
+from huleedu.bos.stalls import CLOCK_AHEAD_MAX, OPEN, Stall, Standing, Timing, stall_of
 from huleedu.core.clock import from_text, moment_of, to_text
 from huleedu.core.enums import BatchStatus
 from huleedu.core.messages import EssayProcessingInputRefV1
@@ -227,9 +227,10 @@ def _stall(row: Mapping[str, Any], timing: Timing, others_since: datetime | None
 
 
 def _others_since(connection: sqlite3.Connection, timing: Timing) -> datetime | None:
+    # A time further ahead was read from a clock that was wrong, and says nothing about now.
     (earliest,) = connection.execute(
-        "SELECT min(dispatched_at) FROM batch WHERE progressed_at > ?",
-        (to_text(timing.now - timing.patience.pipeline),),
+        "SELECT min(dispatched_at) FROM batch WHERE progressed_at > ? AND progressed_at <= ?",
+        (to_text(timing.now - timing.patience.pipeline), to_text(timing.now + CLOCK_AHEAD_MAX)),
     ).fetchone()
     return moment_of(earliest)
 

@@ -14,6 +14,7 @@ from huleedu.core.clock import from_text, moment_of, to_text
 from huleedu.core.enums import EssayStatus
 from huleedu.core.essay_state import StateTransitionValidator
 from huleedu.core.messages import EssayProcessingInputRefV1
+from huleedu.els.decide import LEAP_MIN
 from huleedu.els.phases import Conclusion, Phases
 from huleedu.els.store import json_list
 
@@ -54,20 +55,21 @@ def overdue_phases(
 
     Where the first batch in the queue moves, which is asked of one row, there are none.
     """
-    since = to_text(now - limit)
+    since, latest = to_text(now - limit), to_text(now + LEAP_MIN)
     first = connection.execute(
         f"SELECT progressed_at FROM batch WHERE {_IN_PHASE} ORDER BY dispatched_at LIMIT 1"
     ).fetchone()
-    if first is None or first[0] is None or first[0] > since:
+    if first is None or first[0] is None or since < first[0] <= latest:
         return []
     return [
         batch_id
         for (batch_id,) in connection.execute(
             f"SELECT batch_id FROM batch WHERE {_IN_PHASE} AND dispatched_at < coalesce("
             # Nothing sorts behind a time as does the last character that there is.
-            " (SELECT min(dispatched_at) FROM batch WHERE progressed_at > ?), char(1114111))"
+            " (SELECT min(dispatched_at) FROM batch WHERE progressed_at > ?"
+            "  AND progressed_at <= ?), char(1114111))"
             " ORDER BY dispatched_at LIMIT ?",
-            (since, count),
+            (since, latest, count),
         )
     ]
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from huleedu.core.enums import EssayStatus, RefusalReason
 from huleedu.core.essay_state import StateTransitionValidator
 from huleedu.els.model import (
+    BatchTimes,
     BatchView,
     Content,
     EssayView,
@@ -21,6 +22,9 @@ from huleedu.els.model import (
     Registration,
     Text,
 )
+
+LEAP_MIN = timedelta(minutes=1)
+"""A time further ahead of the clock than this was read from a clock that was wrong."""
 
 
 def register(view: BatchView, registration: Registration) -> ReadinessDecision:
@@ -158,14 +162,40 @@ def overdue(phases: Sequence[PhaseView], now: datetime, limit: timedelta) -> Seq
     """Return the batches that wait although nothing moved for ``limit``.
 
     That is, neither they nor any batch dispatched before them, or at the same moment: those stand
-    in front of them in the checkers' queue.
+    in front of them in the checkers' queue.  A time that lies ahead of the clock says nothing
+    about what moves now.
     """
-    moving = [phase.dispatched for phase in phases if phase.progressed > now - limit]
+    moving = [
+        phase.dispatched for phase in phases if now - limit < phase.progressed <= now + LEAP_MIN
+    ]
     return [
         phase.batch_id
         for phase in phases
         if phase.waits and all(phase.dispatched < dispatched for dispatched in moving)
     ]
+
+
+def brought_back(times: BatchTimes, now: datetime) -> BatchTimes:
+    """Return the times of a batch after those that a wrong clock set ahead of ``now``.
+
+    What happened then counts as having happened now, and a deadline is as far away as it was when
+    it was set.  Times that are not more than ``LEAP_MIN`` ahead stay as they are.
+    """
+
+    def back(moment: datetime | None) -> datetime | None:
+        return now if moment is not None and moment > now + LEAP_MIN else moment
+
+    since, deadline = times.deadline_from or times.registered, times.deadline
+    if since is not None and deadline is not None and since > now + LEAP_MIN:
+        deadline -= since - now
+    return BatchTimes(
+        registered=back(times.registered),
+        deadline=deadline,
+        deadline_from=back(times.deadline_from),
+        timed_out=back(times.timed_out),
+        dispatched=back(times.dispatched),
+        progressed=back(times.progressed),
+    )
 
 
 def accepts_command(batch_attempt: int, command_attempt: int) -> bool:
@@ -182,3 +212,12 @@ def settles(essay: EssayView, result: EssayStatus, result_attempt: int | None) -
     if result_attempt is not None and result_attempt != essay.attempt:
         return False
     return StateTransitionValidator.is_legal(essay.status, result)
+
+
+def is_progress(essay: EssayView, attempt: int) -> bool:
+    """Tell whether an answer about this attempt shows that the checkers go on.
+
+    Each essay's first answer of an attempt does, also where it moves nothing; what is repeated for
+    ever puts off no deadline.
+    """
+    return essay.answered < attempt <= essay.attempt

@@ -94,11 +94,25 @@ class PhaseView(msgspec.Struct, frozen=True):
     """Whether results are missing."""
 
 
+class BatchTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The times of a batch, each read from the clock of ELS; None: that did not happen."""
+
+    registered: datetime | None = None
+    deadline: datetime | None = None
+    deadline_from: datetime | None = None
+    """When an extension set the deadline; None: it counts from the registration."""
+    timed_out: datetime | None = None
+    dispatched: datetime | None = None
+    progressed: datetime | None = None
+
+
 class EssayView(msgspec.Struct, frozen=True):
     """An essay as the phase decision sees it."""
 
     status: EssayStatus
     attempt: int
+    answered: int = 0
+    """The latest attempt of which an answer was heard, whatever followed from it."""
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,7 +11,7 @@ from huleedu.core.clock import to_text
 from huleedu.core.enums import EssayStatus, Language
 from huleedu.core.essay_state import StateTransitionValidator
 from huleedu.core.messages import EssayProcessingInputRefV1
-from huleedu.els.decide import accepts_command, settles
+from huleedu.els.decide import accepts_command, is_progress, settles
 from huleedu.els.model import EssayView, Tally
 from huleedu.els.store import json_list
 
@@ -133,14 +133,14 @@ class Phases:
     def essays(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], EssayView]:
         """Return the named essays (batch id, essay id) that have a text."""
         rows = self._connection.execute(
-            "SELECT batch_id, essay_id, status, attempt"
+            "SELECT batch_id, essay_id, status, attempt, answered_attempt"
             " FROM json_each(?) AS pair CROSS JOIN essay_of_batch"
             " ON batch_id = pair.value ->> 0 AND essay_id = pair.value ->> 1",
             (json_list(sorted(set(pairs))),),
         )
         return {
-            (batch_id, essay_id): EssayView(EssayStatus(status), attempt)
-            for batch_id, essay_id, status, attempt in rows
+            (batch_id, essay_id): EssayView(EssayStatus(status), attempt, answered)
+            for batch_id, essay_id, status, attempt, answered in rows
         }
 
     def settle(
@@ -148,20 +148,24 @@ class Phases:
     ) -> tuple[frozenset[int], Sequence[str]]:
         """Move essays by their results, the first of each counting.
 
-        Every result shows that the checkers go on, also one that changes nothing.
+        One that moves nothing may still show that the checkers go on (``decide.is_progress``).
         Returns the indexes of the results that changed nothing, and the batches that changed.
         """
         settled: dict[tuple[str, str], Result] = {}
+        answered: dict[tuple[str, str], int] = {}
         skipped: set[int] = set()
         for index, result in enumerate(results):
             pair = (result.batch_id, result.essay_id)
+            attempt = essays[pair].attempt if result.attempt is None else result.attempt
+            if is_progress(essays[pair], attempt):
+                answered[pair] = max(attempt, answered.get(pair, 0))
             if pair in settled or not settles(essays[pair], result.status, result.attempt):
                 skipped.add(index)
             else:
                 settled[pair] = result
         self._connection.executemany(
-            "UPDATE essay SET status = ?, corrected_storage_id = ?, log_storage_id = ?,"
-            " updated_at = ?, timeline = json_set(timeline, '$.' || ?, ?)"
+            "UPDATE essay SET status = ?, answered_attempt = attempt, corrected_storage_id = ?,"
+            " log_storage_id = ?, updated_at = ?, timeline = json_set(timeline, '$.' || ?, ?)"
             " WHERE batch_number = (SELECT batch_number FROM batch WHERE batch_id = ?)"
             " AND essay_id = ?",
             [
@@ -178,15 +182,34 @@ class Phases:
                 for result in settled.values()
             ],
         )
+        self._note_progress(answered, settled)
         moved = Counter(result.batch_id for result in settled.values())
         self._connection.executemany(
-            "UPDATE batch SET pending = pending - ?, progressed_at = ? WHERE batch_id = ?",
-            [
-                (moved[batch_id], self._at, batch_id)
-                for batch_id in dict.fromkeys(result.batch_id for result in results)
-            ],
+            "UPDATE batch SET pending = pending - ? WHERE batch_id = ?",
+            [(count, batch_id) for batch_id, count in moved.items()],
         )
         return frozenset(skipped), list(moved)
+
+    def _note_progress(
+        self, answered: Mapping[tuple[str, str], int], settled: Container[tuple[str, str]]
+    ) -> None:
+        """Note of which attempt essays (batch id, essay id) have an answer, and that it came now.
+
+        In the rows of the ``settled`` ones that is noted already.
+        """
+        self._connection.executemany(
+            "UPDATE essay SET answered_attempt = ?"
+            " WHERE batch_number = (SELECT batch_number FROM batch WHERE batch_id = ?)"
+            " AND essay_id = ?",
+            [(attempt, *pair) for pair, attempt in answered.items() if pair not in settled],
+        )
+        self._connection.executemany(
+            "UPDATE batch SET progressed_at = ? WHERE batch_id = ?",
+            [
+                (self._at, batch_id)
+                for batch_id in dict.fromkeys(batch_id for batch_id, _ in answered)
+            ],
+        )
 
     def conclude(self, batch_ids: Sequence[str]) -> Sequence[Conclusion]:
         """Close the phase of those batches that wait for no result; each is closed once.

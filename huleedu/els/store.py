@@ -219,6 +219,23 @@ def number_batches(database: SchemaDatabase) -> None:
     )
 
 
+@els_migrations()
+def index_what_was_set_by_a_clock(database: SchemaDatabase) -> None:
+    """Find at once what a clock that was wrong has set ahead; few batches have either time."""
+    for column in ("deadline_from", "timed_out"):
+        database.conn.execute(
+            f"CREATE INDEX batch_{column} ON batch ({column}) WHERE {column} IS NOT NULL"
+        )
+
+
+@els_migrations()
+def add_answered_attempt(database: SchemaDatabase) -> None:
+    """The latest attempt of an essay of which an answer was heard, whatever followed from it."""
+    database.conn.execute(
+        "ALTER TABLE essay ADD COLUMN answered_attempt INTEGER NOT NULL DEFAULT 0"
+    )
+
+
 def json_list(values: object) -> str:
     """Return a JSON array to be bound to a ``json_each(?)``."""
     return msgspec.json.encode(values).decode()

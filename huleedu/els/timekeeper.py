@@ -11,6 +11,7 @@ from huleedu.core.metrics import ELS_PHASES_OVERDUE, ELS_READINESS_TIMEOUTS
 from huleedu.core.platform import Platform
 from huleedu.core.settings import ElsSettings
 from huleedu.els import speech
+from huleedu.els.clock_leaps import bring_back, is_anything_ahead
 from huleedu.els.deadlines import (
     Deadlines,
     is_in_phase,
@@ -106,11 +107,15 @@ class Timekeeper:
         self, connection: sqlite3.Connection, now: datetime, is_hearing: bool
     ) -> tuple[bool, datetime | None]:
         deadline = next_deadline(connection)
-        is_due = (deadline is not None and deadline <= now) or (
-            is_hearing
-            and (
-                _is_to_be_told(connection, now)
-                or bool(overdue_phases(connection, now, self._phase_timeout, 1))
+        is_due = (
+            (deadline is not None and deadline <= now)
+            or is_anything_ahead(connection, now)
+            or (
+                is_hearing
+                and (
+                    _is_to_be_told(connection, now)
+                    or bool(overdue_phases(connection, now, self._phase_timeout, 1))
+                )
             )
         )
         return is_due, deadline
@@ -118,6 +123,10 @@ class Timekeeper:
     def _pass(
         self, connection: sqlite3.Connection, now: datetime, is_hearing: bool
     ) -> tuple[Sequence[str], Sequence[str]]:
+        if is_anything_ahead(connection, now):
+            # Nothing is judged by times of which some are not right yet.
+            bring_back(connection, now, SLICE_BATCHES)
+            return (), ()
         deadlines = Deadlines(connection, now)
         timeouts = deadlines.pass_readiness(SLICE_BATCHES)
         concluded: Sequence[Conclusion] = ()

@@ -213,6 +213,23 @@ async def test_a_check_is_stalled_only_when_none_before_it_goes_on(watched: Watc
 
 
 @pytest.mark.anyio
+async def test_a_class_that_ended_under_a_wrong_clock_hides_no_stall(watched: Watched) -> None:
+    """Its times lie years ahead, and say nothing about who goes on now."""
+    first = await watched.register()
+    await watched.hears(essays_ready(first, ESSAYS))
+    watched.clock.moment += timedelta(days=3650)
+    await watched.hears(phase_outcome(first, FAILED, [], ESSAYS))
+    watched.clock.moment -= timedelta(days=3650)
+    second = await watched.register()
+    await watched.hears(essays_ready(second, ESSAYS))
+
+    watched.clock.moment += 29 * MINUTE
+    assert not await watched.stalled(second)
+    watched.clock.moment += MINUTE
+    assert await watched.stalled(second)
+
+
+@pytest.mark.anyio
 async def test_a_cancelled_batch_tells_by_whom_and_why(watched: Watched) -> None:
     """As it was said."""
     batch_id = await watched.register()

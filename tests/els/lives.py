@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from huleedu.core.clock import to_text
 from huleedu.core.enums import EssayStatus, ProcessingEvent
 from huleedu.core.essay_state import StateTransitionValidator
@@ -12,6 +14,7 @@ from huleedu.els.decide import (
     accepts_command,
     cancel,
     extend,
+    is_progress,
     overdue,
     proceed,
     register,
@@ -66,7 +69,8 @@ class Life:
     def move(self, essay_id: str, target: EssayStatus, attempt: int | None = None) -> None:
         essay = self.essays[essay_id]
         assert StateTransitionValidator.is_legal(essay.status, target)
-        self.essays[essay_id] = EssayView(target, attempt or essay.attempt)
+        moved = replace(essay, status=target, attempt=attempt or essay.attempt)
+        self.essays[essay_id] = moved
 
 
 class Lives:
@@ -134,7 +138,11 @@ class Lives:
         self, batch: str, essay_id: str, status: EssayStatus, attempt: int | None, now: datetime
     ) -> list[Said]:
         life = self.of[batch]
-        life.progressed = now
+        essay = life.essays[essay_id]
+        about = essay.attempt if attempt is None else attempt
+        if is_progress(essay, about):
+            life.progressed = now
+            life.essays[essay_id] = replace(essay, answered=about)
         if not settles(life.essays[essay_id], status, attempt):
             return []
         life.move(essay_id, status)

@@ -36,8 +36,9 @@ SETTINGS = ElsSettings(readiness_timeout_seconds=300.0)
 class Els:
     """A store of ELS, and els-workers that keep its deadlines for as long as they are up."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: ElsSettings = SETTINGS) -> None:
         self.path = path
+        self.settings = settings
         self.platform = virtual_platform()
         self.database = self.another()
         self.hears_results = True
@@ -50,7 +51,7 @@ class Els:
         now = self.platform.clock.now()
 
         def work(connection: sqlite3.Connection) -> None:
-            timeout = timedelta(seconds=SETTINGS.readiness_timeout_seconds)
+            timeout = timedelta(seconds=self.settings.readiness_timeout_seconds)
             said = EssayLifecycle(readiness_timeout=timeout).apply(connection, heard, now)
             outbox.add(connection, said, now)
 
@@ -63,7 +64,7 @@ class Els:
             for store in stores:
                 await store.open()
                 tasks.start_soon(
-                    keep_deadlines, store, self.platform, SETTINGS, lambda: self.hears_results
+                    keep_deadlines, store, self.platform, self.settings, lambda: self.hears_results
                 )
             await anyio.sleep(seconds)
             tasks.cancel_scope.cancel()
@@ -272,6 +273,50 @@ def test_a_batch_that_stands_still_is_given_up_though_a_later_one_moves(story: S
         ((batch, failed, at),) = await els.outcomes()
         assert (batch, failed) == ("first", ("e1", "e2"))
         assert 900 <= at <= 901
+
+    story(told)
+
+
+@pytest.mark.parametrize("repeated", ["first", "second"])
+@pytest.mark.parametrize("attempt", [1, None])
+def test_an_answer_that_comes_again_and_again_puts_nothing_off(
+    story: Story, repeated: str, attempt: int | None
+) -> None:
+    """An essay that nobody answers fails at its deadline: each answer is progress once."""
+
+    async def told(els: Els) -> None:
+        await dispatch(els, "first")
+        await anyio.sleep(1)
+        await dispatch(els, "second")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(els.runs, 2_000)
+            for _ in range(16):
+                await anyio.sleep(100)
+                await els.hears(spellcheck_result(repeated, "e1", attempt=attempt))
+
+        outcomes = {batch: at for batch, _, at in await els.outcomes()}
+        assert set(outcomes) == {"first", "second"}
+        assert max(outcomes.values()) <= 100 + 900 + 2
+
+    story(told)
+
+
+def test_late_answers_show_that_the_checkers_go_on(story: Story) -> None:
+    """Those of a batch that was given up, too: what waits behind it is not given up with it."""
+
+    async def told(els: Els) -> None:
+        await dispatch(els, "first")
+        await els.runs(902)
+        await dispatch(els, "second")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(els.runs, 2_600)
+            for essay in ("e1", "e2"):
+                await anyio.sleep(800)
+                await els.hears(spellcheck_result("first", essay))
+
+        outcomes = {batch: at for batch, _, at in await els.outcomes()}
+        assert 900 <= outcomes["first"] <= 902
+        assert 902 + 1_600 + 900 <= outcomes["second"] <= 902 + 1_600 + 902
 
     story(told)
 
