@@ -8,14 +8,17 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from huleedu.content.answers import DIFFERENT, TOO_LARGE, UNKNOWN
 from huleedu.content.identity import content_bytes_max
-from huleedu.core.errors import Misconfigured
+from huleedu.content.store import DifferentContent
+from huleedu.core.errors import Misconfigured, NotFound, TooLarge
 from huleedu.core.ids import StorageId
 from huleedu.core.ports import ContentClient
 from huleedu.core.settings import Limits
 from huleedu.web.body import read_body
 from huleedu.web.media_types import NOT_JSON
 from huleedu.web.problems import problem
+from huleedu.web.refusals import final
 
 AnyRequest = Request[Any, Any, Any]
 Gate = Callable[[AnyRequest], Awaitable[Response[Any] | None]]
@@ -34,6 +37,7 @@ def routes(content: ContentClient, role_secret: str, limits: Limits) -> list[HTT
         "/v1/content",
         status_code=201,
         before_request=gate,
+        exception_handlers={DifferentContent: final(DIFFERENT), TooLarge: final(TOO_LARGE)},
         opt=NOT_JSON,
         request_max_body_size=None,  # read_body counts, whatever Content-Length says
         summary="Store a content",
@@ -46,6 +50,7 @@ def routes(content: ContentClient, role_secret: str, limits: Limits) -> list[HTT
     @get(
         "/v1/content/{storage_id:str}",
         before_request=gate,
+        exception_handlers={NotFound: final(UNKNOWN)},
         summary="Read a content",
         tags=["content"],
     )

@@ -3,13 +3,15 @@
 import httpx
 import msgspec
 
+from huleedu.content.answers import DIFFERENT, TOO_LARGE, UNKNOWN
 from huleedu.content.identity import content_bytes_max, is_storage_id, storage_id_of
-from huleedu.content.store import DamagedContent, DifferentContent
+from huleedu.content.store import DifferentContent
 from huleedu.core.errors import Misconfigured, NotFound, PeerUnavailable, TooLarge
 from huleedu.core.ids import StorageId
 from huleedu.core.platform import Platform
 from huleedu.core.settings import Limits
 from huleedu.web.peer import Peer
+from huleedu.web.refusals import is_final
 
 _ID_SHOWN_CHARACTERS = 40
 
@@ -67,9 +69,9 @@ class RemoteContent:
         match answer.status_code:
             case 201:
                 return self._stored(answer, content)
-            case 409:
+            case 409 if is_final(answer, DIFFERENT):
                 raise DifferentContent("another content is stored under the id of this one")
-            case 413:
+            case 413 if is_final(answer, TOO_LARGE):
                 raise TooLarge(f"the content store does not take {len(content):,} bytes")
             case _:
                 raise self._refused(answer)
@@ -77,8 +79,8 @@ class RemoteContent:
     async def get(self, storage_id: StorageId) -> bytes:
         """Return the bytes of an id.
 
-        Raises ``NotFound`` for an id that is unknown or none, ``DamagedContent`` when what came is
-        not what the id names, ``SecretRefused``, ``PeerUnavailable``.
+        Raises ``NotFound`` for an id that is not one, or of which the store itself says that it is
+        unknown; ``SecretRefused``; ``PeerUnavailable`` for everything else that may come.
         """
         if not is_storage_id(storage_id):
             raise NotFound(f"{storage_id[:_ID_SHOWN_CHARACTERS]!r} is not the id of a content")
@@ -86,9 +88,10 @@ class RemoteContent:
         match answer.status_code:
             case 200:
                 if storage_id_of(answer.content) != storage_id:
-                    raise DamagedContent(f"what came for {storage_id} is not what this id names")
+                    detail = f"{len(answer.content)} bytes that {storage_id} does not name"
+                    raise self._peer.unexpected(answer, detail=detail)
                 return answer.content
-            case 404:
+            case 404 if is_final(answer, UNKNOWN, storage_id=storage_id):
                 raise NotFound(f"no content is stored under {storage_id}")
             case _:
                 raise self._refused(answer)

@@ -6,8 +6,11 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
+from huleedu.core.errors import NotFound
 from huleedu.els import views
+from huleedu.els.references import BATCH_UNKNOWN
 from huleedu.store.database import Database
+from huleedu.web.refusals import final
 
 
 def routes(database: Database) -> list[HTTPRouteHandler]:
@@ -32,7 +35,10 @@ def routes(database: Database) -> list[HTTPRouteHandler]:
         """Return how many essays of a batch stand where."""
         return dict(await database.read(lambda db: views.batch_status(db, batch_id)))
 
-    @get("/v1/batches/{batch_id:str}/essays")
+    @get(
+        "/v1/batches/{batch_id:str}/essays",
+        exception_handlers={NotFound: final(BATCH_UNKNOWN)},
+    )
     async def read_batch_essays(batch_id: FromPath[str]) -> dict[str, Any]:
         """Return the texts of a batch."""
         return dict(await database.read(lambda db: views.batch_essays(db, batch_id)))

@@ -12,9 +12,14 @@ from huleedu.core.platform import Platform
 from huleedu.els.views import batch_essays
 from huleedu.store.database import Database
 from huleedu.web.peer import Peer
+from huleedu.web.refusals import is_final
+
+BATCH_UNKNOWN = "urn:huleedu:els:batch-unknown"
+"""ELS does not know this ``batch_id``, in its own words (see ``web.refusals``)."""
 
 
 class _BatchEssays(msgspec.Struct, frozen=True):
+    batch_id: str
     essays: list[EssayProcessingInputRefV1]
 
 
@@ -48,14 +53,18 @@ class RemoteReferences:
     async def of_batch(self, batch_id: str) -> Sequence[EssayProcessingInputRefV1]:
         """Return the essays of a batch that have a text.
 
-        Raises ``NotFound``, ``PeerUnavailable``.
+        Raises ``NotFound`` where ELS itself says that it does not know the batch,
+        ``PeerUnavailable`` for everything else that may come.
         """
         answer = await self._peer.ask("GET", f"/v1/batches/{quote(batch_id, safe='')}/essays")
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if is_final(answer, BATCH_UNKNOWN, batch_id=batch_id):
             raise NotFound(f"ELS knows no batch {batch_id!r}")
         if answer.status_code != httpx.codes.OK:
             raise self._peer.unexpected(answer)
         try:
-            return msgspec.json.decode(answer.content, type=_BatchEssays).essays
-        except msgspec.DecodeError as error:
+            found = msgspec.json.decode(answer.content, type=_BatchEssays)
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise self._peer.unexpected(answer) from error
+        if found.batch_id != batch_id:
+            raise self._peer.unexpected(answer)
+        return found.essays

@@ -8,6 +8,7 @@ import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from huleedu.core.logging import create_service_logger
+from huleedu.web.problems import PROBLEM
 from huleedu.web.request_reader import RequestReader
 
 LINGER_SECONDS = 2.0
@@ -63,7 +64,7 @@ def _answer(status: int, detail: str) -> list[h11.Event]:
         {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
     )
     headers = [
-        (b"Content-Type", b"application/problem+json"),
+        (b"Content-Type", PROBLEM.encode()),
         (b"Content-Length", str(len(body)).encode()),
         (b"Connection", b"close"),
     ]

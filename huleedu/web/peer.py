@@ -65,7 +65,7 @@ class Peer:
                     answer.is_server_error
                 ):
                     return answer
-                trouble = f"answers {answer.status_code} to {method}: {_detail(answer)}"
+                trouble = f"answers {answer.status_code} to {method} {path}: {_detail(answer)}"
                 wait = _retry_after(answer)
                 cause: Exception | None = None
             except (httpx.RequestError, TimeoutError) as error:
@@ -77,11 +77,15 @@ class Peer:
             await self._platform.clock.sleep(max(pause, wait))
             attempt += 1
 
-    def unexpected(self, answer: httpx.Response) -> PeerUnavailable:
-        """Return the error for an answer that this peer does not give."""
+    def unexpected(self, answer: httpx.Response, *, detail: str | None = None) -> PeerUnavailable:
+        """Return the error for an answer that this peer does not give: somebody else's, for now.
+
+        ``detail`` stands in for what was said, where that may be an essay.
+        """
+        request = answer.request
         return self._unavailable(
-            f"answers {answer.status_code} to {answer.request.method}, which is not what it should "
-            f"say: {_detail(answer)}"
+            f"answers {answer.status_code} to {request.method} {request.url.path}, which is not "
+            f"what it should say: {_detail(answer) if detail is None else detail}"
         )
 
     def _unavailable(self, trouble: str) -> PeerUnavailable:

@@ -20,6 +20,8 @@ from huleedu.core.errors import (
 from huleedu.core.logging import create_service_logger
 from huleedu.web.request import client_is_gone, current_correlation_id
 
+PROBLEM = "application/problem+json"
+
 _LOG = create_service_logger("web")
 RETRY_AFTER_SECONDS = 5
 """What a 503 asks for when the error makes no promise of its own."""
@@ -52,7 +54,7 @@ def problem(
     return Response(
         content,
         status_code=status,
-        media_type="application/problem+json",
+        media_type=PROBLEM,
         headers=dict(headers or {}),
     )
 

@@ -13,11 +13,13 @@ from huleedu.core.ports import EssayReferences
 from huleedu.core.settings import Limits
 from huleedu.els import MIGRATIONS, LocalReferences, RemoteReferences, routes
 from huleedu.els.handlers import EssayLifecycle
+from huleedu.els.references import BATCH_UNKNOWN
 from huleedu.store.database import Database
 from huleedu.web.application import build_application
 from huleedu.web.peer import peer_http
 from tests.support.builders import AT, content_ready, hear, registered
-from tests.support.http import Front, served
+from tests.support.http import NotedPauses, served
+from tests.support.other_peers import OTHERS, answering, problem, said
 
 pytestmark = pytest.mark.anyio
 
@@ -59,15 +61,19 @@ async def test_the_texts_of_a_batch_come_in_the_order_of_registration(
         ]
 
 
-async def test_whoever_answers_something_else_is_not_els() -> None:
-    """A wrong URL is told, and the message that asked for it waits."""
-    application = build_application([], platform=Platform(), limits=Limits())
+ESSAYS_OF_ANOTHER = said("200 OK", b'{"batch_id": "c", "essays": []}', "application/json")
+UNKNOWN_OTHER = problem(404, type=BATCH_UNKNOWN, batch_id="c")
 
-    async def health(scope: object, receive: object, send: object) -> None:
-        await application({**scope, "path": "/healthz"}, receive, send)  # type: ignore[dict-item]
 
-    async with served(Front(health)) as url, peer_http() as http:
-        references = RemoteReferences(http, Platform(), url=url)
+@pytest.mark.parametrize(
+    "answer", [*OTHERS.values(), ESSAYS_OF_ANOTHER, UNKNOWN_OTHER], ids=[*OTHERS, "b c", "no c"]
+)
+async def test_what_others_say_is_never_final(answer: bytes) -> None:
+    """The message that asked for the texts waits, and the operator reads who answered what."""
+    async with answering(answer) as url, peer_http() as http:
+        references = RemoteReferences(http, Platform(clock=NotedPauses()), url=url)
 
-        with pytest.raises(PeerUnavailable, match="essay_lifecycle_service_url"):
+        with pytest.raises(PeerUnavailable, match="essay_lifecycle_service_url") as raised:
             await references.of_batch("b")
+
+    assert url in str(raised.value)

@@ -7,7 +7,19 @@ from typing import Any
 import anyio
 from litestar import Litestar
 
+from huleedu.core.clock import SystemClock
 from huleedu.web.server import serve
+
+
+class NotedPauses(SystemClock):
+    """Notes how long it was to sleep instead of sleeping."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await anyio.lowlevel.checkpoint()
 
 
 class Front:
