@@ -17,6 +17,9 @@ ONE_TRANSPORT = "Only the composition root picks a transport"
 CLIENT_LIBRARY = "Only the Kafka transport knows the client library"
 PURE = "Decisions are pure"
 WEB = "The web framework stays at the edges"
+SPELLCHECK_DOOR = (
+    "The front door of spellcheck: three of its modules, as the package imports nothing"
+)
 
 
 class Violation(NamedTuple):
@@ -25,6 +28,14 @@ class Violation(NamedTuple):
     contract: str
     file: str
     line: str
+
+
+def _door_of(module: str) -> str:
+    return f"The front door of {module}: others import the package, and nothing in it"
+
+
+def _import(module: str, inside: str) -> str:
+    return f"import huleedu.{module}.{inside}"
 
 
 VIOLATIONS = [
@@ -57,6 +68,23 @@ VIOLATIONS = [
     Violation(WEB, "huleedu/core/planted.py", "import litestar"),
     Violation(WEB, "huleedu/store/planted.py", "import rich"),
     Violation(WEB, "huleedu/transport/planted.py", "import uvicorn"),
+    # Who wants something of a module asks its package.
+    *(
+        violation
+        for module, inside in (
+            ("bos", "decide"),
+            ("els", "tracker"),
+            ("files", "matching"),
+            ("content", "store"),
+            ("results", "facts"),
+        )
+        for violation in (
+            Violation(_door_of(module), "huleedu/app/planted.py", _import(module, inside)),
+            Violation(_door_of(module), "huleedu/cli/planted.py", _import(module, inside)),
+        )
+    ),
+    Violation(SPELLCHECK_DOOR, "huleedu/app/planted.py", _import("spellcheck", "checker")),
+    Violation(SPELLCHECK_DOOR, "huleedu/cli/planted.py", _import("spellcheck", "pool")),
 ]
 
 

@@ -7,15 +7,13 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from huleedu import content, els
+from huleedu import content, els, files
 from huleedu.core.courses import load_courses
 from huleedu.core.enums import Language
 from huleedu.core.errors import Misconfigured
 from huleedu.core.platform import Platform
 from huleedu.core.ports import ContentClient, EssayReferences
 from huleedu.core.settings import ModuleSettings, Settings
-from huleedu.files.extraction.limits import ExtractionLimits
-from huleedu.files.sandbox import ExtractInChild
 from huleedu.spellcheck.pool import CheckerPool
 from huleedu.spellcheck.word_index import Progress
 from huleedu.store.database import Database
@@ -130,11 +128,11 @@ class Ground:
             self.checkers = await self._stack.enter_async_context(pool)
         return self.checkers
 
-    async def extractor(self) -> ExtractInChild:
+    async def extractor(self) -> files.ExtractInChild:
         """Return the child processes that take the text out of a file."""
         return await self._stack.enter_async_context(
-            ExtractInChild(
-                ExtractionLimits(text_bytes_max=self.settings.limits.text_bytes),
+            files.ExtractInChild(
+                files.ExtractionLimits(text_bytes_max=self.settings.limits.text_bytes),
                 children_max=self.settings.files.extraction_processes,
                 seconds_max=self.settings.files.extraction_seconds,
             )

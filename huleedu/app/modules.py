@@ -7,12 +7,9 @@ from types import MappingProxyType
 
 from litestar.handlers import HTTPRouteHandler
 
-from huleedu import bos, content, els, results
+from huleedu import bos, content, els, files, results
 from huleedu.app.ground import Ground
 from huleedu.core.roles import Role
-from huleedu.files import handlers as files_handlers
-from huleedu.files import http as files_http
-from huleedu.files import store as files_store
 from huleedu.spellcheck import handlers as spellcheck_handlers
 from huleedu.store.housekeeping import Chore, chores_of
 from huleedu.store.migrations import Migrations
@@ -144,7 +141,7 @@ async def _content_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
 
 
 async def _files_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
-    return files_http.routes(
+    return files.routes(
         ground.stores["files"],
         ground.platform,
         ground.settings.files,
@@ -155,9 +152,7 @@ async def _files_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
 
 
 async def _files_subscriptions(ground: Ground) -> Sequence[Subscription]:
-    return files_handlers.subscriptions(
-        ground.stores["files"], ground.platform, ground.settings.files
-    )
+    return files.subscriptions(ground.stores["files"], ground.platform, ground.settings.files)
 
 
 async def _results_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
@@ -191,7 +186,7 @@ MODULES: Mapping[str, Module] = MappingProxyType(
         "bos": Module(bos.MIGRATIONS, _bos_routes, _bos_subscriptions, _bos_tasks),
         "els": Module(els.MIGRATIONS, _els_routes, _els_subscriptions, _els_tasks),
         "content": Module(content.MIGRATIONS, _content_routes),
-        "files": Module(files_store.MIGRATIONS, _files_routes, _files_subscriptions),
+        "files": Module(files.MIGRATIONS, _files_routes, _files_subscriptions),
         "results": Module(results.MIGRATIONS, _results_routes, _results_subscriptions),
         "spellcheck": Module(subscriptions=_spellcheck_subscriptions),
     }

@@ -5,8 +5,10 @@ Hears: BatchEssaysRegistered, EssayContentRefused, BatchProceedRequested, BatchC
 Says: EssayContentReady, once for each version of an essay's text.
 """
 
+from huleedu.files.extraction.limits import ExtractionLimits
 from huleedu.files.handlers import subscriptions
 from huleedu.files.http import routes
+from huleedu.files.sandbox import ExtractInChild
 from huleedu.files.store import MIGRATIONS
 
-__all__ = ["MIGRATIONS", "routes", "subscriptions"]
+__all__ = ["MIGRATIONS", "ExtractInChild", "ExtractionLimits", "routes", "subscriptions"]

@@ -1,4 +1,4 @@
-"""What a teacher reads: every state and failure in a plain sentence."""
+"""What a teacher reads, pure: every state and failure in a plain sentence."""
 
 from huleedu.core.enums import BatchStatus, EssayStatus, RefusalReason
 
