@@ -90,7 +90,8 @@ def _said(data_dir: Path, topic: str, batch_id: str) -> Sequence[str]:
     store = "files.db" if topic.startswith("huleedu.file.") else "bos.db"
     ((count,),) = _rows(
         data_dir / store,
-        "SELECT count(*) FROM outbox WHERE topic = ? AND key = ?",
+        # A deployment may have a prefix before the names of its topics.
+        "SELECT count(*) FROM outbox WHERE topic LIKE '%' || ? AND key = ?",
         *(topic, batch_id.encode()),
     )
     return [] if count else [f"no message to {topic}"]

@@ -1,7 +1,7 @@
 """Submissions to ``serve all-in-one`` under kill -9 with restarts: nothing lost, nothing twice.
 
 ``python -m tests.crash.embedded --runs 50`` (``make crash-embedded``).  Each submission is a whole
-class, sent over HTTP as a client would: the same requests again until they are answered.  At a
+class, sent over HTTP as a client would: what got no answer again, nothing that was answered.  At a
 random moment of it the process is killed and started again on the same data directory.
 """
 
@@ -14,9 +14,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.crash.observed import observe, repeated
 from tests.crash.process import HuleeduProcess
 from tests.crash.submission import CLASSES, Tally, submission_of
-from tests.crash.verdict import faults
+from tests.crash.verdict import faults, strangers
 
 UNDISTURBED = 4
 
@@ -40,17 +41,25 @@ def submit(server: HuleeduProcess, run: int, kill_after: float | None, tally: Ta
     return submission.seconds
 
 
-def crash_runs(runs: int, seed: int, directory: Path) -> Tally:
-    """Send ``runs`` classes, with a kill in each; return what happened, checked."""
+def crash_runs(runs: int, seed: int, directory: Path, planted: str | None = None) -> Tally:
+    """Send ``runs`` classes, with a kill in each; return what happened, checked.
+
+    A program with a planted bug is left alone once that is seen.
+    """
     chance, tally = random.Random(seed), Tally()
-    server = HuleeduProcess(directory / "data", directory / "log.jsonl")
+    server = HuleeduProcess(directory / "data", directory / "log.jsonl", planted=planted)
     server.start()
+    observe(directory / "data")
     # The quickest one tells how long a class takes, so that the kills hit its work.
     quickest = dict.fromkeys((course for course, _ in CLASSES), math.inf)
     for run in range(UNDISTURBED):
+        if planted and tally.broken:
+            break
         course, _ = CLASSES[run % len(CLASSES)]
         quickest[course] = min(quickest[course], submit(server, run, None, tally))
     for run in range(runs):
+        if planted and (tally.broken or repeated(directory / "data")):
+            break
         course, _ = CLASSES[run % len(CLASSES)]
         moment = chance.uniform(0.0, 0.95) * quickest[course]
         before = tally.kills_on_unfinished_work
@@ -61,7 +70,8 @@ def crash_runs(runs: int, seed: int, directory: Path) -> Tally:
     code = server.stop()
     if code != 0:
         tally.faults.append(f"the last process ended with {code}")
-    tally.faults += faults(directory / "data", tally.batches)
+    tally.faults += faults(directory / "data", tally.batches, tally.answered)
+    tally.faults += strangers(directory / "data", tally.batches)
     return tally
 
 

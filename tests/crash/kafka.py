@@ -21,9 +21,11 @@ from pathlib import Path
 import anyio
 
 from huleedu.core.topics import TOPICS
+from tests.crash.answered import lost
+from tests.crash.observed import observe, repeated
 from tests.crash.said import READY, said, topic_faults
 from tests.crash.submission import CLASSES, Submission, Tally, submission_of
-from tests.crash.verdict import store_faults
+from tests.crash.verdict import store_faults, strangers
 from tests.support.deployment import Deployment, RoleProcess
 from tests.support.kafka_broker import KafkaBroker
 
@@ -81,8 +83,14 @@ def _has_started(process: RoleProcess, offset: int) -> bool:
         return b'"role_started"' in log.read()
 
 
-def kill_in_each(deployment: Deployment, runs: int, chance: random.Random, tally: Tally) -> None:
-    """Send ``runs`` classes, and kill a role in each."""
+def kill_in_each(
+    deployment: Deployment,
+    runs: int,
+    chance: random.Random,
+    tally: Tally,
+    roles: Sequence[str] = ROLES,
+) -> None:
+    """Send ``runs`` classes, and kill one of these roles in each."""
     submit(deployment, 0, None, tally)  # waits for the roles to come up
     # The quickest one tells how long a class takes, so that the kills hit its work.
     quickest = dict.fromkeys((course for course, _ in CLASSES), math.inf)
@@ -91,7 +99,7 @@ def kill_in_each(deployment: Deployment, runs: int, chance: random.Random, tally
         quickest[submission.course] = min(quickest[submission.course], submission.seconds)
     for run in range(runs):
         course, _ = CLASSES[run % len(CLASSES)]
-        role, moment = chance.choice(ROLES), chance.uniform(0.0, 0.95) * quickest[course]
+        role, moment = chance.choice(roles), chance.uniform(0.0, 0.95) * quickest[course]
         before = tally.kills_on_unfinished_work
         submission = submit(deployment, run, (role, moment), tally)
         quickest[course] = min(quickest[course], submission.seconds)
@@ -103,25 +111,39 @@ def kill_in_each(deployment: Deployment, runs: int, chance: random.Random, tally
         )
 
 
-def crash_runs(runs: int, seed: int, bootstrap_servers: str, directory: Path) -> KafkaTally:
-    """Send ``runs`` classes, with a kill in each; return what happened, checked."""
+def crash_runs(
+    runs: int,
+    seed: int,
+    bootstrap_servers: str,
+    directory: Path,
+    roles: Sequence[str] = ROLES,
+    planted: str | None = None,
+) -> KafkaTally:
+    """Send ``runs`` classes, with a kill of one of these roles in each; return what happened.
+
+    ``planted``: a bug that each role has (see ``planted``).
+    """
     tally = KafkaTally()
     prefix = f"crash-{uuid.uuid4().hex[:12]}."
     data = directory / "data"
     # Else the partitions of a killed member stay with it until its session has run out, after 10 s.
-    static = {"KAFKA_STATIC_MEMBERSHIP": "true"}
-    with Deployment(data, bootstrap_servers, prefix, **static) as deployment:
+    more = {"KAFKA_STATIC_MEMBERSHIP": "true", "PLANTED": planted or ""}
+    with Deployment(data, bootstrap_servers, prefix, **more) as deployment:
+        deployment.program = "tests.crash.planted" if planted else "huleedu"
         topics = deployment.start("topics")
         assert topics.wait() == 0, topics.log.read_text()
         del deployment.processes["topics"]
         for role in ROLES:
             deployment.start(role)
-        kill_in_each(deployment, runs, random.Random(seed), tally)
+        observe(data)
+        kill_in_each(deployment, runs, random.Random(seed), tally, roles)
         _wait_until_quiet(data, tally)
         codes = deployment.stop()
         tally.faults += [f"{name} ended with {code}" for name, code in codes.items() if code]
         tally.faults += [f"{name} had ended before" for name in ROLES if name not in codes]
     tally.faults += store_faults(data, tally.batches)
+    tally.faults += [*lost(data, tally.answered), *repeated(data)]
+    tally.faults += strangers(data, tally.batches)
     seen = anyio.run(said, bootstrap_servers, prefix)
     tally.faults += topic_faults(seen, tally.batches)
     tally.second_ready = sum(count - 1 for count in seen[TOPICS[READY].name].values())

@@ -17,7 +17,8 @@ START_SECONDS_MAX = 60.0
 class HuleeduProcess:
     """``huleedu serve all-in-one`` on a data directory, on a free port.
 
-    ``program`` is the module that is run, ``environment`` what it is told beside its options.
+    ``program`` is the module that is run, ``environment`` what it is told beside its options,
+    ``planted`` a bug that it has (see ``planted``).
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class HuleeduProcess:
         *options: str,
         program: str = "huleedu",
         environment: Mapping[str, str] = MappingProxyType({}),
+        planted: str | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._log = log
         self._options = options
-        self._program = program
-        self._environment = environment
+        self._program = "tests.crash.planted" if planted else program
+        self._environment = {"PLANTED": planted or "", **environment}
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.url = ""

@@ -1,29 +1,36 @@
 """What a read_committed reader sees on the topics of a deployment, after the crashes."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import anyio
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.topics import TOPICS, dead_letter_topic
 
 READY = ProcessingEvent.BATCH_ESSAYS_READY
 ONE_A_BATCH = (
+    ProcessingEvent.BATCH_ESSAYS_REGISTERED,
     READY,
     ProcessingEvent.BATCH_SPELLCHECK_INITIATE_COMMAND,
     ProcessingEvent.BATCH_PHASE_CONCLUDED,
+)
+ONE_AN_ESSAY = (
+    ProcessingEvent.ESSAY_CONTENT_READY,
+    ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED,
+    ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED,
 )
 READ_SECONDS_MAX = 60.0
 
 
 async def said(bootstrap_servers: str, prefix: str) -> Mapping[str, Counter[str]]:
-    """Return topic without prefix → key → number of records, of what every batch has one of.
+    """Return topic without prefix → batch id → number of records, of what every batch has.
 
     All dead letters are among it.  Raises ``TimeoutError`` when the logs cannot be read to the end.
     """
-    names = [TOPICS[event].name for event in ONE_A_BATCH]
+    names = [TOPICS[event].name for event in (*ONE_A_BATCH, *ONE_AN_ESSAY)]
     names += [dead_letter_topic(topic.name) for topic in TOPICS.values()]
     topics = [prefix + name for name in names]
     # Without a group it is given every partition of its topics.
@@ -53,18 +60,30 @@ async def _read(reader: AIOKafkaConsumer, topics: Sequence[str]) -> Mapping[str,
     # Marks of transactions have offsets too, so only the position tells when the end is reached.
     while unread := [tp for tp in partitions if await reader.position(tp) < ends[tp]]:
         for tp, records in (await reader.getmany(*unread, timeout_ms=200)).items():
-            counted[tp.topic].update(record.key.decode() for record in records)
+            counted[tp.topic].update(_batch_of(record) for record in records)
     return counted
+
+
+def _batch_of(record: ConsumerRecord) -> str:
+    """Return which batch it is about, as any reader of JSON finds out; else its key."""
+    try:
+        data = json.loads(record.value)["data"]
+    except (ValueError, KeyError, TypeError):
+        return str(record.key.decode())
+    entity = data.get("entity_ref") or {}
+    named = data.get("batch_id") or entity.get("parent_id") or entity.get("entity_id")
+    return str(named or record.key.decode())
 
 
 def topic_faults(seen: Mapping[str, Counter[str]], batches: Mapping[str, int]) -> Sequence[str]:
     """Return what is missing, said twice, of no known batch, or dead."""
     faults = []
-    for event in ONE_A_BATCH:
+    for event in (*ONE_A_BATCH, *ONE_AN_ESSAY):
         topic = TOPICS[event].name
         for batch_id in sorted(batches.keys() | seen[topic].keys()):
             count = seen[topic][batch_id]
-            if count != 1 or batch_id not in batches:
+            expected = 1 if event in ONE_A_BATCH else batches.get(batch_id, 0)
+            if count != expected or batch_id not in batches:
                 known = "" if batch_id in batches else ", of a batch that no client knows"
                 faults.append(f"batch {batch_id}: {count} records on {topic}{known}")
     letters = [dead_letter_topic(topic.name) for topic in TOPICS.values()]

@@ -3,22 +3,39 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from tests.crash.answered import Answered, lost
+from tests.crash.observed import repeated
+
 OUTBOXES = ("bos", "els", "files", "results")
+_BATCHES = "SELECT batch_id FROM batch"
 
 
-def faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
+def faults(
+    data_dir: Path, batches: Mapping[str, int], answered: Iterable[Answered]
+) -> Sequence[str]:
     """Return every broken promise of a whole program in one process, in words.
 
-    ``batches`` maps batch id → number of essays.
+    ``batches`` maps batch id → number of essays.  Its effects were observed (see ``observed``).
     """
-    return [*store_faults(data_dir, batches), *_dead_letters(data_dir)]
+    return [
+        *store_faults(data_dir, batches),
+        *lost(data_dir, answered),
+        *repeated(data_dir),
+        *_dead_letters(data_dir),
+    ]
 
 
-def store_faults(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
+def strangers(data_dir: Path, batches: Mapping[str, int]) -> Sequence[str]:
+    """Return the batches that no client was told of: what was sent again became a second one."""
+    known = {str(batch_id) for (batch_id,) in _rows(data_dir / "bos.db", _BATCHES)}
+    return [f"batch {one}: no client was told of it" for one in sorted(known - batches.keys())]
+
+
+def store_faults(data_dir: Path, batches: Mapping[str, int]) -> Sequence[str]:
     """Return every broken promise that the modules' own stores tell, whatever carries messages."""
     return [
         *_events_said_twice(data_dir),
@@ -48,7 +65,7 @@ def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def _events_said_twice(data_dir: Path) -> Sequence[str]:
-    said: dict[tuple[object, ...], set[object]] = {}
+    said: dict[tuple[object, ...], list[object]] = {}
     for module in OUTBOXES:
         for topic, key, value, headers, event_id in _rows(
             data_dir / f"{module}.db", "SELECT topic, key, value, headers, event_id FROM outbox"
@@ -58,11 +75,11 @@ def _events_said_twice(data_dir: Path) -> Sequence[str]:
             entity = data["data"].get("entity_ref") or {}
             essay = data["data"].get("essay_id") or entity.get("entity_id")
             batch = data["data"].get("batch_id") or entity.get("parent_id") or key
-            said.setdefault((topic, batch, essay, told.get("attempt")), set()).add(event_id)
-    return [f"{what} has {len(ids)} event ids: {ids}" for what, ids in said.items() if len(ids) > 1]
+            said.setdefault((topic, batch, essay, told.get("attempt")), []).append(event_id)
+    return [f"{what} was said {len(ids)} times: {ids}" for what, ids in said.items() if ids[1:]]
 
 
-def _effects(data_dir: Path, batches: dict[str, int]) -> Sequence[str]:
+def _effects(data_dir: Path, batches: Mapping[str, int]) -> Sequence[str]:
     rows = _rows(
         data_dir / "results.db",
         "SELECT batch_id, event_type, attempt, essay_id FROM progress_event",

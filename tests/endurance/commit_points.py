@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.crash.observed import observe
 from tests.crash.submission import EXAMPLES, Submission
 from tests.endurance.controlled import ControlledProcess
 from tests.endurance.points import Point, recorded
@@ -27,13 +28,13 @@ QUIET_SECONDS_MAX = 60.0
 class CommitPoints:
     """A server in ``directory`` that dies at points and is started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, planted: str | None = None) -> None:
         self._directory = directory
         self._folder = directory / "class"
         self._folder.mkdir(parents=True)
         for essay in sorted((EXAMPLES / "eng5").iterdir())[:ESSAYS]:
             shutil.copy(essay, self._folder)
-        self._server = ControlledProcess(directory)
+        self._server = ControlledProcess(directory, PLANTED=planted or "")
         self._expected: State = State()
         self.reached: list[Point] = []
         self.faults: list[str] = []
@@ -41,6 +42,7 @@ class CommitPoints:
     def enumerate(self) -> list[Point]:
         """Start, and return the points of an undisturbed class, in their order."""
         self._server.start()
+        observe(self._server.data_dir)
         seen: list[list[Point]] = []
         for run in range(UNDISTURBED):
             record = self._directory / f"points{run}.tsv"
@@ -116,10 +118,15 @@ class CommitPoints:
 
 
 def check_points(
-    directory: Path, choose: Callable[[list[Point]], list[Point]] = lambda every: every
+    directory: Path,
+    choose: Callable[[list[Point]], list[Point]] = lambda every: every,
+    planted: str | None = None,
 ) -> Finding:
-    """Kill at the points that are chosen of all that there are."""
-    runs = CommitPoints(directory)
+    """Kill at the points that are chosen of all that there are.
+
+    ``planted``: a bug that the program has (see ``tests.crash.planted``).
+    """
+    runs = CommitPoints(directory, planted)
     try:
         every = runs.enumerate()
         points = choose(every)

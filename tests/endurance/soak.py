@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.crash.observed import observe
 from tests.crash.process import HuleeduProcess
 from tests.crash.verdict import faults
 from tests.endurance.load import Load
@@ -79,10 +80,22 @@ class Nemesis:
                 self.strike(may_end=may_end)
 
 
-def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) -> Finding:
-    """Soak for about so many seconds; ``gaps``: least and most seconds between two blows."""
-    server = HuleeduProcess(directory / "data", directory / "log.jsonl", environment=SMALL)
+def soak(
+    directory: Path,
+    seconds: float,
+    seed: int,
+    gaps: tuple[float, float],
+    planted: str | None = None,
+) -> Finding:
+    """Soak for about so many seconds; ``gaps``: least and most seconds between two blows.
+
+    ``planted``: a bug that the program has (see ``tests.crash.planted``).
+    """
+    server = HuleeduProcess(
+        directory / "data", directory / "log.jsonl", environment=SMALL, planted=planted
+    )
     server.start()
+    observe(directory / "data")
     address = Address(server.url)
     load = Load(address, seed)
     nemesis = Nemesis(server, address, random.Random(seed))
@@ -96,7 +109,10 @@ def soak(directory: Path, seconds: float, seed: int, gaps: tuple[float, float]) 
     finally:
         load.finish()
         code = server.stop() if server.is_running else -1
-    broken = [*load.tally.broken, *faults(directory / "data", load.tally.batches)]
+    broken = [
+        *load.tally.broken,
+        *faults(directory / "data", load.tally.batches, load.tally.answered),
+    ]
     if code:
         broken.append(f"it ended with {code}")
     since = vitals.samples[-1].at - JUDGED_SHARE * seconds

@@ -27,6 +27,7 @@ from huleedu.core.message import Message
 from huleedu.store import database, outbox
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Consumer, Delivery, Subscription
+from tests.crash.planted import plant
 from tests.endurance.mortal import Tasks
 from tests.endurance.points import Point, Points
 
@@ -142,6 +143,7 @@ def _short(message: Message) -> str:
 if __name__ == "__main__":
     control = Path(os.environ["CONTROL"])
     signal.signal(signal.SIGUSR1, lambda _number, _frame: obey(control))
+    plant(os.environ.get("PLANTED"))
     tell_moments()
     tasks.watch()
     main()

@@ -191,7 +191,7 @@ async def _hand_in(submissions: Sequence[Submission], at_once: int) -> None:
     places = anyio.CapacityLimiter(at_once)
 
     async def one(submission: Submission) -> None:
-        submission.deadline = float("inf")
+        submission.patience = float("inf")
         async with places:
             await anyio.to_thread.run_sync(submission.run)
 

@@ -47,10 +47,10 @@ class Class:
 class Recording:
     """``serve all-in-one`` in ``directory``, started as often as one likes, in one recording.
 
-    ``synchronous``: a planted bug, see ``careless``.
+    ``planted``: a bug that it has (see ``tests.crash.planted``).
     """
 
-    def __init__(self, directory: Path, synchronous: str | None = None) -> None:
+    def __init__(self, directory: Path, planted: str | None = None) -> None:
         self.root = directory / "disk"
         self.root.mkdir(parents=True)
         self.path = directory / "recording"
@@ -60,13 +60,12 @@ class Recording:
             "POWER_ROOT": str(self.root),
             "POWER_LOG": str(self.path),
             "SPELL_CHECKER_SERVICE_PROCESSES": "1",
-            "SYNCHRONOUS": synchronous or "",
         }
         self.server = HuleeduProcess(
             self.root / "data",
             directory / "log.jsonl",
-            program="huleedu" if synchronous is None else "tests.power.careless",
             environment=environment,
+            planted=planted,
         )
         self._notes = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
 

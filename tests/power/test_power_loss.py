@@ -62,12 +62,12 @@ def test_after_a_loss_of_power_every_batch_ends(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
+@pytest.mark.parametrize("planted", ["synchronous-normal", "synchronous-off"])
 def test_a_store_that_does_not_wait_for_the_disk_is_caught(
-    synchronous: str, seed: int, tmp_path: Path
+    planted: str, seed: int, tmp_path: Path
 ) -> None:
     """Planted: answers are given before anything is synced."""
-    careless = Recording(tmp_path / "careless", synchronous)
+    careless = Recording(tmp_path / "careless", planted)
     careless.make()
 
     faults: list[str] = []

@@ -99,6 +99,8 @@ class Deployment:
             **{f"KAFKA_TOPIC_{event.name}": prefix + topic.name for event, topic in TOPICS.items()},
             **more,
         }
+        self.program = "huleedu"
+        """The module that each of its processes runs."""
         self.processes: dict[str, RoleProcess] = {}
 
     def __enter__(self) -> "Deployment":
@@ -112,7 +114,7 @@ class Deployment:
         """Start a process of these roles; ``name`` tells replicas apart."""
         name = name or "+".join(roles)
         arguments = [part for role in roles for part in ("--role", role)]
-        command = [sys.executable, "-m", "huleedu", "serve", *arguments]
+        command = [sys.executable, "-m", self.program, "serve", *arguments]
         process = self.processes[name] = RoleProcess(name, command, self.environment)
         process.start()
         return process
