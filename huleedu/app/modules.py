@@ -13,6 +13,7 @@ from huleedu.core.roles import Role
 from huleedu.spellcheck import handlers as spellcheck_handlers
 from huleedu.store.housekeeping import Chore, chores_of
 from huleedu.store.migrations import Migrations
+from huleedu.transport.dead_letters import STORE_NAME
 from huleedu.transport.protocol import Subscription
 
 KEEP_ANSWERS = timedelta(days=30)
@@ -92,7 +93,8 @@ async def attach(ground: Ground, roles: Sequence[Role]) -> Attached:
 
 def _chores(ground: Ground, written: Sequence[str]) -> Sequence[Chore]:
     stores, progress_days = ground.stores, ground.settings.results.progress_days
-    chores = list(chores_of([stores[name] for name in written]))
+    replays = [stores[name] for name in (STORE_NAME,) if name in stores]
+    chores = list(chores_of([stores[name] for name in written], replays))
     if "bos" in written:
         chores.append(Chore(stores["bos"], bos.purge_answers, KEEP_ANSWERS))
     if "results" in written and progress_days:

@@ -1,7 +1,7 @@
 """First answers by Idempotency-Key, in the store of the effects that they speak of."""
 
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlite_utils import Database as SchemaDatabase
 
@@ -9,10 +9,9 @@ from huleedu.bos.idempotency import Answer, KeyedRequest, RememberedAnswer, firs
 from huleedu.core.clock import to_text
 from huleedu.store.database import Database
 from huleedu.store.migrations import Migrations
+from huleedu.store.purging import Purge
 
 answer_migrations = Migrations("answer")
-
-PURGE_SLICE_ROWS = 1_000
 
 
 @answer_migrations()
@@ -83,11 +82,5 @@ def remember_answer(
     )
 
 
-def purge_answers(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Forget at most one slice of answers older than ``keep``; return how many."""
-    cursor = connection.execute(
-        "DELETE FROM answer WHERE (operation, key) IN"
-        " (SELECT operation, key FROM answer WHERE answered_at < ? ORDER BY answered_at LIMIT ?)",
-        (to_text(now - keep), PURGE_SLICE_ROWS),
-    )
-    return cursor.rowcount
+purge_answers = Purge("answer", "operation, key", "answered_at")
+"""Forgets answers, after which a request under the same key would be new."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,9 +20,8 @@ from huleedu.core.messages import (
     SpellcheckResultDataV1,
 )
 from huleedu.results.facts import said_at
+from huleedu.store.purging import Purge
 from huleedu.transport.consumer import Heard
-
-PURGE_SLICE_ROWS = 1_000
 
 _FIRST_WITHOUT_HEADER = frozenset(
     {ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED, ProcessingEvent.BATCH_PHASE_CONCLUDED}
@@ -141,16 +140,9 @@ def events_after(
     ]
 
 
-def purge_progress(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete at most one slice of events that were heard before ``now - keep``; return how many.
+purge_progress = Purge("progress_event", "id", "heard_at")
+"""Forgets single events.
 
-    The oldest come first.  An effect whose event is gone would make a new row if it came again:
-    by then, whoever could repeat it has forgotten it too.
-    """
-    # Only the first of the table are looked at, so that a purge with nothing to do costs nothing.
-    cursor = connection.execute(
-        "DELETE FROM progress_event WHERE id IN (SELECT id FROM"
-        " (SELECT id, heard_at FROM progress_event ORDER BY id LIMIT ?) WHERE heard_at < ?)",
-        (PURGE_SLICE_ROWS, to_text(now - keep)),
-    )
-    return cursor.rowcount
+An effect whose event is gone would make a new row if it came again: by then, whoever could repeat
+it has forgotten it too.
+"""

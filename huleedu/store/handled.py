@@ -5,17 +5,16 @@ Used where the transport has no positions of its own (the memory bus redelivers 
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.core.clock import to_text
 from huleedu.store.migrations import Migrations
+from huleedu.store.purging import Purge
 
 handled_migrations = Migrations("handled")
-
-PURGE_SLICE_ROWS = 1_000
 
 
 @handled_migrations()
@@ -43,12 +42,5 @@ def claim(
     return {event_id for (event_id,) in rows}
 
 
-def purge_handled(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete at most one slice of rows older than ``keep``; return how many."""
-    cursor = connection.execute(
-        "DELETE FROM handled WHERE (consumer_group, event_id) IN"
-        " (SELECT consumer_group, event_id FROM handled WHERE handled_at < ?"
-        "  ORDER BY handled_at LIMIT ?)",
-        (to_text(now - keep), PURGE_SLICE_ROWS),
-    )
-    return cursor.rowcount
+purge_handled = Purge("handled", "consumer_group, event_id", "handled_at")
+"""Forgets event ids, after which an event that comes again would count again."""

@@ -1,23 +1,21 @@
 """Forgetting what is no longer needed, in small slices beside the work."""
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from huleedu.core.clock import from_text
 from huleedu.core.errors import StoreUnavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
 from huleedu.store.handled import purge_handled
-from huleedu.store.outbox import purge_sent
+from huleedu.store.outbox import backlog, purge_sent
+from huleedu.store.purging import Purge
 
 ROUND_SECONDS = 3_600.0
 KEEP_SENT = timedelta(days=7)
 KEEP_HANDLED = timedelta(days=30)
-
-Purge = Callable[[sqlite3.Connection, datetime, timedelta], int]
-"""Deletes at most one slice of rows older than so much; returns how many it deleted."""
 
 _logger = create_service_logger("housekeeping")
 
@@ -29,15 +27,21 @@ class Chore:
     store: Database
     purge: Purge
     keep: timedelta
+    outboxes: Sequence[Database] = ()
+    """Stores of which a row that is not sent yet keeps everything that is younger than itself."""
 
 
-def chores_of(stores: Sequence[Database]) -> Sequence[Chore]:
-    """Return what every store with an outbox forgets: sent rows and handled event ids."""
-    kept: tuple[tuple[Purge, timedelta], ...] = (
-        (purge_sent, KEEP_SENT),
-        (purge_handled, KEEP_HANDLED),
-    )
-    return [Chore(store, purge, keep) for store in stores for purge, keep in kept]
+def chores_of(stores: Sequence[Database], others: Sequence[Database] = ()) -> Sequence[Chore]:
+    """Return what every store with an outbox forgets: sent rows and handled event ids.
+
+    An event that waits in one of these outboxes, or in one of ``others``, may come again: the ids
+    that were handled since it was said are kept for as long as it waits.
+    """
+    outboxes = (*stores, *others)
+    return [
+        *(Chore(store, purge_sent, KEEP_SENT) for store in stores),
+        *(Chore(store, purge_handled, KEEP_HANDLED, outboxes) for store in stores),
+    ]
 
 
 async def keep_house(chores: Sequence[Chore], platform: Platform) -> None:
@@ -57,8 +61,14 @@ async def keep_house(chores: Sequence[Chore], platform: Platform) -> None:
 
 async def _do(chore: Chore, platform: Platform) -> None:
     rows = 0
-    now = platform.clock.now()
-    while deleted := await chore.store.write(lambda db: chore.purge(db, now, chore.keep)):
+    now, since = platform.clock.now(), await _waiting_since(chore.outboxes)
+    while deleted := await chore.store.write(lambda db: chore.purge(db, now, chore.keep, since)):
         rows += deleted
     if rows:
         _logger.info("rows_purged", store=chore.store.path.stem, rows=rows)
+
+
+async def _waiting_since(outboxes: Sequence[Database]) -> datetime | None:
+    """Return when the oldest row was written that waits in any of these outboxes."""
+    waiting = [(await outbox.read(backlog))[1] for outbox in outboxes]
+    return min((from_text(oldest) for oldest in waiting if oldest is not None), default=None)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from sqlite_utils import Database as SchemaDatabase
@@ -10,10 +10,9 @@ from sqlite_utils import Database as SchemaDatabase
 from huleedu.core.clock import to_text
 from huleedu.core.message import Message
 from huleedu.store.migrations import Migrations
+from huleedu.store.purging import Purge
 
 outbox_migrations = Migrations("outbox")
-
-PURGE_SLICE_ROWS = 1_000
 
 
 @outbox_migrations()
@@ -94,11 +93,5 @@ def backlog(connection: sqlite3.Connection) -> tuple[int, str | None]:
     return count, oldest
 
 
-def purge_sent(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete at most one slice of rows that were sent before ``now - keep``; return how many."""
-    cursor = connection.execute(
-        "DELETE FROM outbox WHERE id IN"
-        " (SELECT id FROM outbox WHERE sent_at < ? ORDER BY sent_at LIMIT ?)",
-        (to_text(now - keep), PURGE_SLICE_ROWS),
-    )
-    return cursor.rowcount
+purge_sent = Purge("outbox", "id", "sent_at")
+"""Forgets rows that were sent; one that waits stays."""

@@ -6,7 +6,7 @@ letter is settled; so it does not matter whether the program that relays it runs
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from sqlite_utils import Database as SchemaDatabase
@@ -18,6 +18,7 @@ from huleedu.store.database import Database
 from huleedu.store.housekeeping import KEEP_SENT, Chore
 from huleedu.store.migrations import Migrations
 from huleedu.store.outbox import outbox_migrations, purge_sent
+from huleedu.store.purging import Purge
 from huleedu.transport import replays
 from huleedu.transport.failures import ERROR_MESSAGE
 from huleedu.transport.protocol import Delivery
@@ -26,7 +27,6 @@ DEAD_LETTER_GROUP = "dead-letters"
 STORE_NAME = "dead_letters"
 """Of the store's file, without its ending."""
 KEEP_SETTLED = timedelta(days=30)
-PURGE_SLICE_ROWS = 1_000
 
 dead_letter_migrations = Migrations("dead_letter")
 
@@ -125,17 +125,8 @@ def _keep(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) ->
     )
 
 
-def purge_settled(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-    """Delete at most one slice of dead letters settled before ``now - keep``; return how many.
-
-    One that waits is never deleted.
-    """
-    cursor = connection.execute(
-        "DELETE FROM dead_letter WHERE id IN"
-        " (SELECT id FROM dead_letter WHERE settled_at < ? ORDER BY settled_at LIMIT ?)",
-        (to_text(now - keep), PURGE_SLICE_ROWS),
-    )
-    return cursor.rowcount
+purge_settled = Purge("dead_letter", "id", "settled_at")
+"""Forgets dead letters that somebody decided about; one that waits stays."""
 
 
 def dead_letter_chores(store: Database) -> Sequence[Chore]:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from huleedu.bos import purge_answers
-from huleedu.bos.idempotency import UnusableKey, keyed_request
+from huleedu.bos.answers import remember_answer
+from huleedu.bos.idempotency import Answer, KeyedRequest, UnusableKey, keyed_request
 from tests.bos.building import Bos, body, running_bos
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +150,9 @@ async def test_old_answers_are_forgotten(bos: Bos) -> None:
 
     kept = await bos.database.write(lambda db: purge_answers(db, now, timedelta(days=1)))
     later = now + timedelta(days=2)
+    await bos.database.write(
+        lambda db: remember_answer(db, KeyedRequest("any", "other", ""), Answer(202, b""), later)
+    )
     gone = await bos.database.write(lambda db: purge_answers(db, later, timedelta(days=1)))
     second = await bos.client.post(REGISTER, json=body(), headers=KEY)
 

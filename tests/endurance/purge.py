@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from huleedu.results import purge_progress
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.store.housekeeping import Chore, chores_of, keep_house
+from huleedu.store.purging import Purge
 from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery
@@ -36,7 +37,7 @@ _SERIES = (
     "(WITH RECURSIVE n(value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n"
     " WHERE value < :last) SELECT value FROM n)"
 )
-_OLD_ROWS = {
+_ROWS = {
     "outbox": "INSERT INTO outbox (topic, key, value, headers, event_id, created_at, sent_at)"
     f" SELECT 'old', x'31', zeroblob(400), x'7b7d', value, :at, :at FROM {_SERIES}",
     "handled": f"INSERT INTO handled SELECT 'group', printf('%08d', value), :at FROM {_SERIES}",
@@ -44,7 +45,26 @@ _OLD_ROWS = {
     " discriminator, event_id, heard_at, data) SELECT value / 100, 'old', 0, value, '', value, :at,"
     f" '{{}}' FROM {_SERIES}",
 }
-"""Table → what puts old rows into it."""
+"""Table → what puts rows of an age into it."""
+
+
+@dataclass(frozen=True)
+class _CountedPurge(Purge):
+    """A purge that notes how many rows each slice had."""
+
+    slices: list[int]
+
+    def __call__(
+        self,
+        connection: sqlite3.Connection,
+        now: datetime,
+        keep: timedelta,
+        needed_since: datetime | None = None,
+    ) -> int:
+        deleted = super().__call__(connection, now, keep, needed_since)
+        if deleted:
+            self.slices.append(deleted)
+        return deleted
 
 
 @dataclass
@@ -70,7 +90,8 @@ async def purge_beside_work(directory: Path, rows: int, messages: int) -> Findin
     dead_letters = Database(directory / "dead.db", DEAD_LETTER_MIGRATIONS, platform.hops)
     await store.open()
     await dead_letters.open()
-    await _fill(store, platform.clock.now() - OLD, rows)
+    await _fill(store, platform.clock.now() - OLD, 0, rows)
+    await _fill(store, platform.clock.now(), rows, rows + 1)  # the age counts from the newest
     slices: list[int] = []
     chores = [_counted(chore, slices) for chore in chores_of([store])]
     chores.append(_counted(Chore(store, purge_progress, KEEP), slices))
@@ -118,15 +139,15 @@ def _judged(
     return Finding("forgetting beside work", seen, faults)
 
 
-async def _fill(store: Database, at: datetime, rows: int) -> None:
-    for first in range(0, rows, ROWS_AT_ONCE):
-        values = {"at": to_text(at), "first": first, "last": min(first + ROWS_AT_ONCE, rows) - 1}
+async def _fill(store: Database, at: datetime, begin: int, end: int) -> None:
+    for first in range(begin, end, ROWS_AT_ONCE):
+        values = {"at": to_text(at), "first": first, "last": min(first + ROWS_AT_ONCE, end) - 1}
 
-        await store.write(partial(_put_old, values=values))
+        await store.write(partial(_put, values=values))
 
 
-def _put_old(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:
-    for sql in _OLD_ROWS.values():
+def _put(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:
+    for sql in _ROWS.values():
         connection.execute(sql, values)
 
 
@@ -139,13 +160,8 @@ def _old(connection: sqlite3.Connection, before: str) -> int:
 
 
 def _counted(chore: Chore, slices: list[int]) -> Chore:
-    def purge(connection: sqlite3.Connection, now: datetime, keep: timedelta) -> int:
-        deleted = chore.purge(connection, now, keep)
-        if deleted:
-            slices.append(deleted)
-        return deleted
-
-    return Chore(chore.store, purge, chore.keep)
+    own = chore.purge
+    return replace(chore, purge=_CountedPurge(own.table, own.key, own.moment, slices))
 
 
 async def _work(

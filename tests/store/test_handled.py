@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huleedu.store.handled import PURGE_SLICE_ROWS, claim, handled_migrations, purge_handled
+from huleedu.store.handled import claim, handled_migrations, purge_handled
 from huleedu.store.migrations import migrate
+from huleedu.store.purging import SLICE_ROWS
 
 NOW = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -57,10 +58,10 @@ def test_a_whole_fetch_is_claimed_at_once(connection: sqlite3.Connection) -> Non
 
 def test_purging_goes_in_slices_from_the_oldest(connection: sqlite3.Connection) -> None:
     """What is older than the time to keep goes, a thousand rows at a time; the rest stays."""
-    claim(connection, "g", [f"old{number}" for number in range(PURGE_SLICE_ROWS + 5)], NOW)
+    claim(connection, "g", [f"old{number}" for number in range(SLICE_ROWS + 5)], NOW)
     claim(connection, "g", ["young"], NOW + DAY)
 
     purged = [purge_handled(connection, NOW + DAY, DAY / 2) for _ in range(3)]
 
-    assert purged == [PURGE_SLICE_ROWS, 5, 0]
+    assert purged == [SLICE_ROWS, 5, 0]
     assert claim(connection, "g", ["young", "old0"], NOW) == {"old0"}

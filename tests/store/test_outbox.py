@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from huleedu.core.message import Message
 from huleedu.store import outbox
 from huleedu.store.migrations import migrate
-from huleedu.store.outbox import PURGE_SLICE_ROWS, outbox_migrations
+from huleedu.store.outbox import outbox_migrations
+from huleedu.store.purging import SLICE_ROWS
 
 NOW = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -69,6 +70,9 @@ def test_a_marked_row_waits_no_longer(connection: sqlite3.Connection) -> None:
     outbox.mark_sent(connection, [2, 4], NOW)
     assert outbox.topics_waiting(connection) == {}
     assert outbox.backlog(connection) == (0, None)
+    # The first mark of each is older than that of a row that was sent a day later.
+    outbox.add(connection, [_message("later")], NOW)
+    outbox.mark_sent(connection, [5], NOW + DAY)
     assert outbox.purge_sent(connection, NOW + DAY, timedelta(hours=1)) == 4
 
 
@@ -86,7 +90,7 @@ def test_purging_goes_in_slices_and_takes_only_old_sent_rows(
     connection: sqlite3.Connection,
 ) -> None:
     """A purge deletes at most a thousand rows at once, never one that waits or is young."""
-    count = PURGE_SLICE_ROWS + 10
+    count = SLICE_ROWS + 10
     outbox.add(connection, [_message(str(number)) for number in range(count + 2)], NOW)
     outbox.mark_sent(connection, range(1, count + 1), NOW)
     outbox.mark_sent(connection, [count + 1], NOW + DAY)
@@ -94,15 +98,15 @@ def test_purging_goes_in_slices_and_takes_only_old_sent_rows(
 
     purged = [outbox.purge_sent(connection, later, DAY / 2) for _ in range(3)]
 
-    assert purged == [PURGE_SLICE_ROWS, 10, 0]
+    assert purged == [SLICE_ROWS, 10, 0]
     assert connection.execute("SELECT id FROM outbox").fetchall() == [(count + 1,), (count + 2,)]
 
 
 def test_an_id_is_never_used_again(connection: sqlite3.Connection) -> None:
-    """After everything was purged, the next row's id is above all earlier ones."""
+    """After every row has gone, the next row's id is above all earlier ones."""
     outbox.add(connection, [_message("a"), _message("b")], NOW)
     outbox.mark_sent(connection, [1, 2], NOW)
-    outbox.purge_sent(connection, NOW + DAY, timedelta(0))
+    connection.execute("DELETE FROM outbox")
     outbox.add(connection, [_message("c")], NOW)
 
     assert _ids(connection) == [3]

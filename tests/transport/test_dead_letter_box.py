@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huleedu.core.clock import SystemClock
+from huleedu.core.clock import SystemClock, to_text
 from huleedu.core.errors import Misconfigured, Rejected
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
@@ -348,7 +348,7 @@ async def test_a_thousand_replayed_twice_count_once(program: Program) -> None:
 
 async def test_what_waits_is_never_purged(program: Program) -> None:
     """Housekeeping forgets what was settled long ago, and nothing that waits."""
-    await with_letters(program, 2)
+    await with_letters(program, 3)
     await program.box.discard((await program.letters())[:1])
     long_after = program.platform.clock.now() + timedelta(days=31)
 
@@ -357,8 +357,14 @@ async def test_what_waits_is_never_purged(program: Program) -> None:
         return await program.stores["dead"].write(lambda db: purge_settled(db, now, keep))
 
     assert await purge(program.platform.clock.now()) == 0
+    await program.stores["dead"].write(
+        lambda db: db.execute(
+            "UPDATE dead_letter SET settled_as = 'discarded', settled_at = ? WHERE id = 3",
+            (to_text(long_after),),
+        )
+    )
     assert await purge(long_after) == 1
-    assert len(await program.letters(Wanted(settled_too=True))) == 1
+    assert len(await program.letters(Wanted(settled_too=True))) == 2
 
 
 async def test_another_versions_store_is_left_alone(tmp_path: Path) -> None:
