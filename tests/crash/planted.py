@@ -15,7 +15,7 @@ from huleedu.bos.registrar import BatchRegistrar
 from huleedu.cli.program import main
 from huleedu.core.message import Message
 from huleedu.files.intake import Intake
-from huleedu.store import database, positions
+from huleedu.store import database, outbox, positions
 from huleedu.store.database import Database
 from huleedu.transport.event_progress import EventProgress
 from huleedu.transport.kafka.partition_progress import PartitionProgress
@@ -95,10 +95,16 @@ def answer_first() -> None:
         setattr(kind, "__init__", hasty)  # noqa: B010
 
 
+def forget_marks() -> None:
+    """The relay notes nothing of what it published."""
+    setattr(outbox, "mark_sent", lambda *_: None)  # noqa: B010
+
+
 PLANTED: Mapping[str, Callable[[], None]] = MappingProxyType(
     {
         "dedupe-removed": remove_dedupe,
         "answered-before-written": answer_first,
+        "marks-forgotten": forget_marks,
         "synchronous-normal": partial(forget_the_disk, "NORMAL"),
         "synchronous-off": partial(forget_the_disk, "OFF"),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import embedded, kafka
+from tests.endurance.clean_stop import check_stops
 from tests.endurance.commit_points import check_points
 from tests.endurance.points import Point
 from tests.endurance.soak import soak
@@ -63,6 +64,14 @@ def test_the_soak_catches_it(bug: str, tmp_path: Path) -> None:
     finding = soak(tmp_path, 15, random.SystemRandom().randrange(2**32), (1.0, 3.0), bug)
 
     assert [fault for fault in finding.faults if SEEN[bug] in fault] != [], finding
+
+
+@pytest.mark.timeout(300)
+def test_finished_work_that_comes_again_is_seen(tmp_path: Path) -> None:
+    """Though every module recognises it: it was finished, and is delivered after a stop."""
+    finding = check_stops(tmp_path, 1, planted="marks-forgotten")
+
+    assert [fault for fault in finding.faults if "was finished, and came again" in fault] != []
 
 
 @pytest.mark.kafka

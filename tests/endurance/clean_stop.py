@@ -24,9 +24,9 @@ STOPPED = "stopped"
 class Stops:
     """A program that is stopped in the midst of its work again and again."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, planted: str | None = None) -> None:
         self._chance = random.Random(seed)
-        self._server = ControlledProcess(directory)
+        self._server = ControlledProcess(directory, PLANTED=planted or "")
         self._batches: list[str] = []
         self.slowest = 0.0
         self.handled = 0
@@ -136,9 +136,14 @@ def done_again(lines: Sequence[str]) -> list[str]:
     return faults
 
 
-def check_stops(directory: Path, stops: int = 20, seed: int = 0) -> Finding:
-    """Stop a program so many times; each time with fifty streams and classes on their way."""
-    runs = Stops(directory, seed)
+def check_stops(
+    directory: Path, stops: int = 20, seed: int = 0, planted: str | None = None
+) -> Finding:
+    """Stop a program so many times; each time with fifty streams and classes on their way.
+
+    ``planted``: a bug that the program has (see ``tests.crash.planted``).
+    """
+    runs = Stops(directory, seed, planted)
     runs.run(stops)
     seen = f"{stops} stops, slowest {runs.slowest:.1f} s, {runs.handled} messages handled"
     return Finding("clean stop", seen, runs.faults)
