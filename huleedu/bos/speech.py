@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from huleedu.bos.actions import Action, Cancel, Extend, Proceed, Retry
 from huleedu.bos.model import Batch
 from huleedu.bos.registration import SOURCE_SERVICE
@@ -35,7 +37,8 @@ def spellcheck_command(
         BatchServiceSpellcheckInitiateCommandDataV1(
             entity_ref=batch_reference(batch.batch_id),
             timestamp=at,
-            essays_to_process=list(essays),
+            # What a foreign sender says of a pupil is not passed on.
+            essays_to_process=[replace(essay, student_name=None) for essay in essays],
             language=batch.language,
         ),
         event_id=derived_event_id(event.value, batch.batch_id, attempt),

@@ -54,6 +54,11 @@ ELS_READINESS_TIMEOUTS = Counter(
 ELS_PHASES_OVERDUE = Counter(
     "huleedu_els_phases_overdue_total", "Phases whose rest failed because nothing moved on."
 )
+ELS_UNSAYABLE = Counter(
+    "huleedu_els_unsayable_total",
+    "What could not be said of a batch because it is too large for one event.",
+    ["event"],
+)
 FILES_RECEIVED = Counter("huleedu_files_received_total", "Uploaded files by outcome.", ["outcome"])
 SPELLCHECK_ESSAYS = Counter(
     "huleedu_spellcheck_essays_total",

@@ -182,8 +182,8 @@ class Deadlines:
     def _timeout(self, batch_id: str, deadline: str, since: str) -> ReadinessTimeout:
         texts: list[EssayProcessingInputRefV1] = []
         missing: list[str] = []
-        for essay_id, storage_id, student_name in self._connection.execute(
-            "SELECT slot.value, essay.text_storage_id, essay.student_name"
+        for essay_id, storage_id in self._connection.execute(
+            "SELECT slot.value, essay.text_storage_id"
             " FROM batch JOIN json_each(batch.essay_ids) AS slot"
             " LEFT JOIN essay ON essay.batch_number = batch.batch_number"
             " AND essay.essay_id = slot.value"
@@ -194,9 +194,7 @@ class Deadlines:
                 missing.append(essay_id)
             else:
                 texts.append(
-                    EssayProcessingInputRefV1(
-                        essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
-                    )
+                    EssayProcessingInputRefV1(essay_id=essay_id, text_storage_id=storage_id)
                 )
         seconds = (from_text(deadline) - from_text(since)).total_seconds()
         return ReadinessTimeout(batch_id, deadline, max(0.0, seconds), texts, missing)

@@ -154,10 +154,8 @@ class EssayLifecycle:
             said += [speech.spellcheck_requested(d, correlation, now) for d in dispatches]
             log_undispatched(one, command, {d.essay_id for d in dispatches})
             # A command that moved no essay is answered at once: nobody waits for ever.
-            said += [
-                speech.phase_concluded(c, correlation, now)
-                for c in phases.conclude([command.batch_id])
-            ]
+            for conclusion in phases.conclude([command.batch_id]):
+                said += speech.phase_concluded(conclusion, correlation, now)
         return said
 
     def _results(
@@ -178,7 +176,11 @@ class EssayLifecycle:
                 log_skipped(one, f"the essay no longer moves to {result.status.value}")
         conclusions = phases.conclude(touched)
         correlation = correlation_ids(connection, [c.batch_id for c in conclusions])
-        return [speech.phase_concluded(c, correlation[c.batch_id], now) for c in conclusions]
+        return [
+            message
+            for one in conclusions
+            for message in speech.phase_concluded(one, correlation[one.batch_id], now)
+        ]
 
 
 def _said_of(
@@ -196,7 +198,8 @@ def _said_of(
     ELS_BATCHES_READY.inc(len(ready))
     for refusal in refused:
         ELS_CONTENT_REFUSED.labels(refusal.reason.value).inc()
-    return [
-        *(speech.batch_essays_ready(b, texts[b], correlation[b], now) for b in ready),
-        *(speech.essay_content_refused(r, correlation[r.batch_id], now) for r in refused),
-    ]
+    said: list[Message] = []
+    for batch_id in ready:
+        said += speech.batch_essays_ready(batch_id, texts[batch_id], correlation[batch_id], now)
+    said += [speech.essay_content_refused(r, correlation[r.batch_id], now) for r in refused]
+    return said

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
+from huleedu.core.enums import ProcessingEvent
 from huleedu.core.logging import create_service_logger, log_event_processing
-from huleedu.core.messages import EssayContentReady
-from huleedu.core.metrics import ELS_TRANSITIONS_SKIPPED
+from huleedu.core.messages import EVENT_BYTES_MAX, EssayContentReady
+from huleedu.core.metrics import ELS_TRANSITIONS_SKIPPED, ELS_UNSAYABLE
+from huleedu.core.topics import topic_name
 from huleedu.els.model import ReadinessDecision
 from huleedu.els.phases import Command
 from huleedu.els.reading import correlation_id_of
@@ -25,6 +27,18 @@ def log_skipped(one: Heard, why: str) -> None:
         batch_id=one.batch_id,
         essay_id=one.essay_id,
         reason=why,
+    )
+
+
+def log_unsayable(event: ProcessingEvent, batch_id: str, correlation_id: str | None) -> None:
+    """Log and count what cannot be said of a batch, because it is too large for one event."""
+    ELS_UNSAYABLE.labels(event.value).inc()
+    _logger.error(
+        "batch_unsayable",
+        batch_id=batch_id,
+        correlation_id=correlation_id,
+        event_type=topic_name(event),
+        limit_bytes=EVENT_BYTES_MAX,
     )
 
 

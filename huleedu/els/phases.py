@@ -228,8 +228,8 @@ class Phases:
     def _conclusion(self, batch_id: str, attempt: int) -> Conclusion:
         processed: list[EssayProcessingInputRefV1] = []
         failed: list[str] = []
-        for essay_id, corrected_storage_id, student_name in self._connection.execute(
-            "SELECT slot.value, essay.corrected_storage_id, essay.student_name"
+        for essay_id, corrected_storage_id in self._connection.execute(
+            "SELECT slot.value, essay.corrected_storage_id"
             " FROM batch JOIN json_each(batch.essay_ids) AS slot"
             " LEFT JOIN essay ON essay.batch_number = batch.batch_number"
             " AND essay.essay_id = slot.value AND essay.status = ?"
@@ -241,9 +241,7 @@ class Phases:
             else:
                 processed.append(
                     EssayProcessingInputRefV1(
-                        essay_id=essay_id,
-                        text_storage_id=corrected_storage_id,
-                        student_name=student_name,
+                        essay_id=essay_id, text_storage_id=corrected_storage_id
                     )
                 )
         return Conclusion(batch_id, attempt, processed, failed)

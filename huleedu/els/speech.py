@@ -1,6 +1,7 @@
 """The events that ELS says, built from its decisions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -24,6 +25,7 @@ from huleedu.core.messages import (
     metadata_of,
 )
 from huleedu.els.deadlines import ReadinessTimeout
+from huleedu.els.log import log_unsayable
 from huleedu.els.model import Refusal
 from huleedu.els.phases import Conclusion, Dispatch
 
@@ -37,7 +39,7 @@ def batch_essays_ready(
     texts: Sequence[EssayProcessingInputRefV1],
     correlation_id: str | None,
     at: datetime,
-) -> Message:
+) -> Sequence[Message]:
     """Every essay of the batch has its text, or it goes on with these."""
     event = ProcessingEvent.BATCH_ESSAYS_READY
     batch = batch_reference(batch_id)
@@ -49,15 +51,13 @@ def batch_essays_ready(
         metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
         ready_essays=list(texts),
     )
-    # What is optional goes first: who needs the texts asks for them.
-    return _message(
-        event, data, [batch_id], correlation_id, at, smaller=lambda: _without_texts(data)
-    )
+    versions = [data, _without_texts(data)]
+    return _of_all_essays(event, batch_id, versions, [batch_id], correlation_id, at)
 
 
 def batch_readiness_timeout(
     timeout: ReadinessTimeout, correlation_id: str | None, at: datetime
-) -> Message:
+) -> Sequence[Message]:
     """Essays are missing at this deadline of the batch."""
     event = ProcessingEvent.BATCH_READINESS_TIMEOUT
     data = BatchReadinessTimeout(
@@ -71,7 +71,8 @@ def batch_readiness_timeout(
         ready_essays=list(timeout.texts),
     )
     cause = [timeout.batch_id, timeout.deadline]
-    return _message(event, data, cause, correlation_id, at, smaller=lambda: _without_texts(data))
+    versions = [data, _without_texts(data)]
+    return _of_all_essays(event, timeout.batch_id, versions, cause, correlation_id, at)
 
 
 def essay_content_refused(refusal: Refusal, correlation_id: str | None, at: datetime) -> Message:
@@ -105,7 +106,9 @@ def spellcheck_requested(dispatch: Dispatch, correlation_id: str | None, at: dat
     return _message(event, data, cause, correlation_id, at, dispatch.attempt)
 
 
-def phase_concluded(conclusion: Conclusion, correlation_id: str | None, at: datetime) -> Message:
+def phase_concluded(
+    conclusion: Conclusion, correlation_id: str | None, at: datetime
+) -> Sequence[Message]:
     """The phase is over for all essays of the batch."""
     event = ProcessingEvent.BATCH_PHASE_CONCLUDED
     batch = batch_reference(conclusion.batch_id)
@@ -118,24 +121,35 @@ def phase_concluded(conclusion: Conclusion, correlation_id: str | None, at: date
         system_metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
     )
     cause = [conclusion.batch_id]
-    return _message(
-        event,
-        data,
-        cause,
-        correlation_id,
-        at,
-        conclusion.attempt,
-        smaller=lambda: _without_names(data),
+    return _of_all_essays(
+        event, conclusion.batch_id, [data], cause, correlation_id, at, conclusion.attempt
     )
 
 
+def _of_all_essays(
+    event: ProcessingEvent,
+    batch_id: str,
+    versions: Sequence[EventData],
+    cause: Sequence[str],
+    correlation_id: str | None,
+    at: datetime,
+    attempt: int | None = None,
+) -> Sequence[Message]:
+    """Say the first of these versions, the fullest first, that is not too large for one event.
+
+    A batch of which none can be said is set apart: nothing is said of it, which is logged, and
+    what is said of others does not wait for it.  No batch that this program takes is as large.
+    """
+    for data in versions:
+        with suppress(TooLarge):
+            return [_message(event, data, cause, correlation_id, at, attempt)]
+    log_unsayable(event, batch_id, correlation_id)
+    return []
+
+
 def _without_texts(data: _Waiting) -> _Waiting:
+    """Leave out what is optional: those who need the texts ask for them."""
     return replace(data, ready_essays=None)
-
-
-def _without_names(data: ELSBatchPhaseOutcomeV1) -> ELSBatchPhaseOutcomeV1:
-    nameless = [replace(essay, student_name=None) for essay in data.processed_essays]
-    return replace(data, processed_essays=nameless)
 
 
 def _message(
@@ -145,21 +159,14 @@ def _message(
     correlation_id: str | None,
     at: datetime,
     attempt: int | None = None,
-    smaller: Callable[[], EventData] | None = None,
 ) -> Message:
-    """``smaller`` makes of the data what is said where all of it is too large for one event."""
     repeat = [] if attempt is None else [str(attempt)]
-    try:
-        return event_message(
-            event,
-            data,
-            event_id=derived_event_id(event.value, *cause, *repeat),
-            at=at,
-            source_service=SOURCE_SERVICE,
-            correlation_id=None if correlation_id is None else UUID(correlation_id),
-            headers=None if attempt is None else {Header.ATTEMPT: str(attempt)},
-        )
-    except TooLarge:
-        if smaller is None:
-            raise
-        return _message(event, smaller(), cause, correlation_id, at, attempt)
+    return event_message(
+        event,
+        data,
+        event_id=derived_event_id(event.value, *cause, *repeat),
+        at=at,
+        source_service=SOURCE_SERVICE,
+        correlation_id=None if correlation_id is None else UUID(correlation_id),
+        headers=None if attempt is None else {Header.ATTEMPT: str(attempt)},
+    )

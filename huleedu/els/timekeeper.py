@@ -136,10 +136,11 @@ class Timekeeper:
             concluded = deadlines.pass_phases(self._phase_timeout, SLICE_BATCHES)
         late, given_up = [one.batch_id for one in timeouts], [one.batch_id for one in concluded]
         correlation = correlation_ids(connection, [*late, *given_up])
-        said: list[Message] = [
-            *(speech.batch_readiness_timeout(o, correlation[o.batch_id], now) for o in timeouts),
-            *(speech.phase_concluded(o, correlation[o.batch_id], now) for o in concluded),
-        ]
+        said: list[Message] = []
+        for timeout in timeouts:
+            said += speech.batch_readiness_timeout(timeout, correlation[timeout.batch_id], now)
+        for conclusion in concluded:
+            said += speech.phase_concluded(conclusion, correlation[conclusion.batch_id], now)
         outbox.add(connection, said, now)
         return late, given_up
 

@@ -96,13 +96,13 @@ class BatchEssayTracker:
         """Return the essays of batches with their texts, in the order of registration."""
         wanted = json_list(batch_ids)
         texts: dict[str, dict[str, EssayProcessingInputRefV1]] = {b: {} for b in batch_ids}
-        for batch_id, essay_id, storage_id, student_name in self._connection.execute(
-            "SELECT batch_id, essay_id, text_storage_id, student_name"
+        for batch_id, essay_id, storage_id in self._connection.execute(
+            "SELECT batch_id, essay_id, text_storage_id"
             " FROM json_each(?) AS wanted CROSS JOIN essay_of_batch ON batch_id = wanted.value",
             (wanted,),
         ):
             texts[batch_id][essay_id] = EssayProcessingInputRefV1(
-                essay_id=essay_id, text_storage_id=storage_id, student_name=student_name
+                essay_id=essay_id, text_storage_id=storage_id
             )
         registered = self._connection.execute(
             "SELECT batch_id, essay_ids FROM batch"

@@ -83,8 +83,7 @@ def batch_essays(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, 
     """Return the texts of a batch, in the order of registration.  Raises ``NotFound``."""
     order = {essay_id: index for index, essay_id in enumerate(_registered(connection, batch_id))}
     rows = connection.execute(
-        "SELECT essay_id, text_storage_id, student_name, status FROM essay_of_batch"
-        " WHERE batch_id = ?",
+        "SELECT essay_id, text_storage_id, status FROM essay_of_batch WHERE batch_id = ?",
         (batch_id,),
     ).fetchall()
     return {
@@ -93,12 +92,9 @@ def batch_essays(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, 
             {
                 "essay_id": essay_id,
                 "text_storage_id": storage_id,
-                "student_name": student_name,
                 "current_status": status,
             }
-            for essay_id, storage_id, student_name, status in sorted(
-                rows, key=lambda row: order[row[0]]
-            )
+            for essay_id, storage_id, status in sorted(rows, key=lambda row: order[row[0]])
         ],
     }
 

@@ -31,7 +31,7 @@ ESSAYS = ["essay-1", "essay-2"]
 HANDLED, DEAD_LETTER = "handled", "dead letter"
 
 
-class _Published:
+class Published:
     """What a consumer without a store publishes (see ``transport.protocol``)."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class _Published:
         return ()
 
 
-class _Checker:
+class SilentChecker:
     async def check(self, text: str, language: Language) -> CheckedText:
         return CheckedText(corrected=text, corrections=())
 
@@ -108,14 +108,14 @@ async def all_hearers(directory: Path) -> AsyncIterator[Sequence[Hearer]]:
         references.essays[BATCH_ID] = list(REFERENCES)
         content = FakeContent()
         content.texts |= {TEXT: b"A text.", CORRECTED: b"A text."}  # type: ignore[dict-item]
-        published: Transport = _Published()
+        published: Transport = Published()
         subscriptions = {
             "bos": bos.subscriptions(stores["bos"], platform, settings, references),
             "els": els.subscriptions(stores["els"], platform, settings.els),
             "files": files.subscriptions(stores["files"], platform, settings.files),
             "results": results.subscriptions(stores["results"], platform, settings.results),
             "spellcheck": spellcheck_subscriptions(
-                published, _Checker(), content, platform, settings.spellcheck, 1
+                published, SilentChecker(), content, platform, settings.spellcheck, 1
             ),
         }
         hearers = [Hearer(name, one) for name, several in subscriptions.items() for one in several]

@@ -130,6 +130,18 @@ def test_null_for_an_optional_field_is_as_if_it_were_missing() -> None:
     assert read[0].data.ready_essays is None
 
 
+def test_a_name_that_a_foreign_sender_fills_in_is_read() -> None:
+    """We leave it empty; others may not."""
+    spoken = _spoken(TIMEOUT)
+    spoken["data"]["ready_essays"][0]["student_name"] = "Åsa Öberg"
+
+    data = decode(topic_name(TIMEOUT), json.dumps(spoken).encode()).data
+
+    assert isinstance(data, BatchReadinessTimeout)
+    assert data.ready_essays is not None
+    assert data.ready_essays[0].student_name == "Åsa Öberg"
+
+
 def test_whole_seconds_may_come_without_a_fraction() -> None:
     """86400 and 86400.0 are the same number of seconds."""
     wire = _with(_spoken(TIMEOUT), "data.timeout_duration_seconds", 86400)

@@ -60,7 +60,7 @@ def events(messages: Sequence[Message]) -> list[ProcessingEvent]:
 def test_a_complete_batch_is_said_to_be_ready_with_its_texts_in_registered_order(
     store: sqlite3.Connection,
 ) -> None:
-    """With the registration's correlation id, names included."""
+    """With the registration's correlation id, and without the names that came with the texts."""
     (message,) = make_ready(store)
 
     heard = hear(message)
@@ -69,7 +69,7 @@ def test_a_complete_batch_is_said_to_be_ready_with_its_texts_in_registered_order
     assert data.ready_essay_ids == list(ESSAYS)
     assert data.ready_essays is not None
     assert [(e.essay_id, e.text_storage_id, e.student_name) for e in data.ready_essays] == [
-        (essay, text, f"P {essay}") for essay, text in TEXTS.items()
+        (essay, text, None) for essay, text in TEXTS.items()
     ]
     assert heard.envelope.correlation_id == CORRELATION
 

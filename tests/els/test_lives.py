@@ -115,10 +115,12 @@ class Store:
         deadlines = Deadlines(self._connection, now)
         while (due := next_deadline(self._connection)) is not None and due <= now:
             late = deadlines.pass_readiness(1)
-            said += [fact(speech.batch_readiness_timeout(one, None, now)) for one in late]
+            for timeout in late:
+                said += map(fact, speech.batch_readiness_timeout(timeout, None, now))
         while overdue_phases(self._connection, now, PHASE, 1):
             over = deadlines.pass_phases(PHASE, 1)
-            said += [fact(speech.phase_concluded(one, None, now)) for one in over]
+            for conclusion in over:
+                said += map(fact, speech.phase_concluded(conclusion, None, now))
         return said
 
     def statuses(self, batch: str) -> dict[str, EssayStatus]:

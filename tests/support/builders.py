@@ -103,8 +103,8 @@ def spellcheck_result(
     status = EssayStatus.SPELLCHECKED_SUCCESS if success else EssayStatus.SPELLCHECK_FAILED
     stored = StorageReferenceMetadata(
         references={
-            ContentType.CORRECTED_TEXT: StorageReference(storage_id=f"corrected-{essay_id}"),
-            ContentType.PROCESSING_LOG: StorageReference(storage_id=f"log-{essay_id}"),
+            ContentType.CORRECTED_TEXT: StorageReference(storage_id=f"corrected-{essay_id}"[:64]),
+            ContentType.PROCESSING_LOG: StorageReference(storage_id=f"log-{essay_id}"[:64]),
         }
     )
     error = {} if success else {"code": "SPELLCHECK_SERVICE_ERROR", "message": "the checker died"}
@@ -113,7 +113,7 @@ def spellcheck_result(
         timestamp=AT,
         status=status,
         system_metadata=metadata_of(essay, event, AT, error_info=error),
-        original_text_storage_id=f"text-{essay_id}",
+        original_text_storage_id=f"text-{essay_id}"[:64],
         storage_metadata=stored if success else None,
         corrections_made=2 if success else None,
     )

@@ -44,7 +44,7 @@ TEXT, CORRECTED, LOG = "0" * 31 + "a", "0" * 31 + "b", "0" * 31 + "c"
 BATCH = batch_reference(BATCH_ID)
 ESSAY = essay_reference(BATCH_ID, "essay-1")
 REFERENCES = [
-    EssayProcessingInputRefV1(essay_id="essay-1", text_storage_id=TEXT, student_name="Åsa Öberg"),
+    EssayProcessingInputRefV1(essay_id="essay-1", text_storage_id=TEXT),
     EssayProcessingInputRefV1(essay_id="essay-2", text_storage_id=TEXT),
 ]
 
