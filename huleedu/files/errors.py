@@ -8,6 +8,8 @@ from huleedu.core.errors import Rejected
 class UnreadableReason(StrEnum):
     """The stable slug of each way in which a file can be unreadable."""
 
+    NAME_NOT_UTF8 = "name_not_utf8"
+    NAME_TOO_LONG = "name_too_long"
     UNSUPPORTED_ENDING = "unsupported_ending"
     EMPTY_FILE = "empty_file"
     NO_TEXT = "no_text"
@@ -29,7 +31,13 @@ _AGAIN = "Save it as .docx or .txt and upload it again."
 _COPY = "Copy its text into a new document, save that as .docx or .txt and upload it."
 _REOPEN = "Open it in Word, save it again as .docx and upload that."
 
+_RENAME = "Give the file another name and upload it again."
+
 _SAID = {
+    UnreadableReason.NAME_NOT_UTF8: f"The name of “{{name}}” is not in UTF-8. {_RENAME}",
+    UnreadableReason.NAME_TOO_LONG: (
+        f"The name of “{{name}}” is too long (more than {{detail}}). {_RENAME}"
+    ),
     UnreadableReason.UNSUPPORTED_ENDING: f"“{{name}}” {{detail}}. {_AGAIN}",
     UnreadableReason.EMPTY_FILE: "“{name}” is empty. Check the file and upload it again.",
     UnreadableReason.NO_TEXT: (

@@ -111,6 +111,8 @@ class Intake:
         return [read[place] for place in range(len(files))]
 
     async def _read(self, file: IncomingFile) -> StoredText | FileReceipt:
+        if file.fault is not None:
+            return _unreadable(file, str(file.fault), file.fault.reason.value)
         if file.content is None:
             error = (
                 f"“{file.name}” is larger than {in_megabytes(self._limits.file_bytes)}. "

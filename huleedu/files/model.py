@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from huleedu.files.errors import Unreadable
+
 
 class IncomingFile(msgspec.Struct, frozen=True):
     """One file of a request, not read yet; ``name`` is fit to be shown."""
@@ -13,7 +15,9 @@ class IncomingFile(msgspec.Struct, frozen=True):
     name: str
     essay_id: str | None
     content: Callable[[], Awaitable[bytes]] | None
-    """Reads its bytes; None: it is over the limit and was not kept."""
+    """Reads its bytes; None: it is over the limit, or has a fault, and was not kept."""
+    fault: Unreadable | None = None
+    """What is wrong with its name."""
 
 
 class StoredText(msgspec.Struct, frozen=True):

@@ -17,7 +17,8 @@ from multipart import (  # type: ignore[import-untyped]
 from huleedu.core.errors import TooLarge
 from huleedu.core.hops import Hops
 from huleedu.core.settings import Limits
-from huleedu.files.file_names import clean_file_name
+from huleedu.files.errors import Unreadable, UnreadableReason
+from huleedu.files.file_names import UNNAMED, clean_file_name
 from huleedu.files.model import IncomingFile
 from huleedu.files.sizes import in_megabytes
 from huleedu.files.spool import Spool
@@ -26,10 +27,18 @@ from huleedu.web.body import MalformedBody
 FIELD_BYTES_MAX = 1_000
 """Of a text field; the contract's longest, an essay id, has 128."""
 
+FILE_NAME_BYTES_MAX = 4_096
+"""Of a name as it was sent; what is over 255 bytes is shortened (see ``file_names``)."""
+
+PART_HEADER_BYTES_MAX = 65_536
+"""Of one header of a part; past it the whole form is refused.  A name of any likely length fits, so
+that it is the fault of its own file only."""
+
 OTHER_PARTS_MAX = 100
 """Fields that are not ours are ignored, up to this many."""
 
 _MULTIPART = "multipart/form-data"
+_BYTES_AS_LETTERS = "latin-1"
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ async def read_upload_form(
 
     Parts: ``batch_id``, ``files`` (one each file) and as many ``essay_id`` as files, or none; the
     nth ``essay_id`` belongs to the nth file, an empty one names no essay.  A file over
-    ``limits.file_bytes`` has no content; its neighbours do.
+    ``limits.file_bytes``, or with a name that cannot be used, has no content; its neighbours do.
 
     Raises:
         MalformedBody: not such a form.
@@ -64,9 +73,11 @@ async def read_upload_form(
                     for event in parser.parse(chunk):
                         await form.take(event)
         except ParserLimitReached as error:
-            raise TooLarge(f"the form has too many parts, or too long headers: {error}") from error
+            raise TooLarge(
+                f"the form has too many parts, or too long headers: {error.args[0]}"
+            ) from error
         except ParserError as error:
-            raise MalformedBody(f"the form is broken or incomplete: {error}") from error
+            raise MalformedBody(f"the form is broken or incomplete: {error.args[0]}") from error
         yield form.result()
 
 
@@ -77,10 +88,14 @@ def _parser(request: Request[Any, Any, Any], limits: Limits) -> PushMultipartPar
         raise MalformedBody(f"the body must be a form, {_MULTIPART} with its boundary")
     try:
         return PushMultipartParser(
-            boundary, max_segment_count=2 * limits.upload_files + 2 + OTHER_PARTS_MAX
+            boundary,
+            max_header_size=PART_HEADER_BYTES_MAX,
+            max_segment_count=2 * limits.upload_files + 2 + OTHER_PARTS_MAX,
+            # Every byte is a letter of it, so that no part's name breaks the form.
+            header_charset=_BYTES_AS_LETTERS,
         )
     except ParserError as error:
-        raise MalformedBody(f"the form's boundary is unusable: {error}") from error
+        raise MalformedBody(f"the form's boundary is unusable: {error.args[0]}") from error
 
 
 async def _chunks(request: Request[Any, Any, Any], bytes_max: int) -> AsyncIterator[bytes]:
@@ -102,6 +117,7 @@ class _Part:
     name: str
     file_name: str | None
     start: int
+    fault: Unreadable | None = None
     length: int = 0
     text: bytearray = field(default_factory=bytearray)
 
@@ -120,7 +136,8 @@ class _FormReader:
     async def take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
         """Take one event of the parser: a part's head, a piece of its body, or its end."""
         if isinstance(event, MultipartSegment):
-            self._part = _Part(event.name, event.filename, self._spool.length)
+            name, fault = _named(event.filename)
+            self._part = _Part(event.name, name, self._spool.length, fault)
             return
         assert self._part is not None
         if event is None:
@@ -132,7 +149,7 @@ class _FormReader:
     async def _body(self, part: _Part, data: bytes) -> None:
         part.length += len(data)
         if part.name == "files":
-            if part.length <= self._limits.file_bytes:
+            if part.fault is None and part.length <= self._limits.file_bytes:
                 await self._spool.append(data)
         elif part.name in {"batch_id", "essay_id"}:
             if part.length > FIELD_BYTES_MAX:
@@ -172,16 +189,35 @@ class _FormReader:
             )
         files = [
             IncomingFile(
-                clean_file_name(part.file_name or ""), essay_id or None, self._content(part)
+                part.file_name or UNNAMED, essay_id or None, self._content(part), part.fault
             )
             for part, essay_id in zip(self._files, essay_ids, strict=True)
         ]
         return UploadForm(self._batch_ids[0].strip(), files)
 
     def _content(self, part: _Part) -> Any:
-        if part.length > self._limits.file_bytes:
+        if part.fault is not None or part.length > self._limits.file_bytes:
             return None
         return partial(self._spool.read, part.start, part.length)
+
+
+def _named(sent: str | None) -> tuple[str | None, Unreadable | None]:
+    """Return a file's name, fit to be shown, and why the file cannot be taken under it.
+
+    ``sent`` is the name with a letter for each of its bytes.  None and empty stay what they are.
+    """
+    if not sent:
+        return sent, None
+    raw = sent.encode(_BYTES_AS_LETTERS)
+    name = clean_file_name(raw.decode(errors="replace"))
+    if len(raw) > FILE_NAME_BYTES_MAX:
+        detail = f"{FILE_NAME_BYTES_MAX:,} bytes"
+        return name, Unreadable(name, UnreadableReason.NAME_TOO_LONG, detail)
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return name, Unreadable(name, UnreadableReason.NAME_NOT_UTF8)
+    return name, None
 
 
 def _text(part: _Part) -> str:

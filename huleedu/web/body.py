@@ -33,7 +33,9 @@ def json_in(body: bytes, limits: Limits) -> object:
         value: object = msgspec.json.decode(body)
     except RecursionError as error:
         raise _too_deep(limits) from error
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UnicodeError as error:
+        raise MalformedBody("the request body is not valid JSON: it is not UTF-8") from error
+    except msgspec.MsgspecError as error:
         raise MalformedBody(f"the request body is not valid JSON: {error}") from error
     if _nests_deeper(value, limits.json_depth):
         raise _too_deep(limits)

@@ -137,3 +137,63 @@ async def test_a_caller_that_hangs_up_leaves_nothing(here: School) -> None:
 
     assert await here.said() == []
     assert not here.content.texts
+
+
+AWKWARD_NAMES = {
+    "Latin-1": (b"\xc5sa.txt", "name_not_utf8"),
+    "a letter cut in two": (b"Bj\xc3.txt", "name_not_utf8"),
+    "no letter at all": (b"\xff\xfe\x80", "name_not_utf8"),
+    "a surrogate": (b"\xed\xa0\x80.txt", "name_not_utf8"),
+    "5,000 letters": (b"a" * 5_000 + b".txt", "name_too_long"),
+    "5,000 wide letters": ("å".encode() * 5_000 + b".txt", "name_too_long"),
+    "60,000 letters": (b"a" * 60_000, "name_too_long"),
+}
+
+
+@pytest.mark.parametrize("kind", AWKWARD_NAMES)
+@pytest.mark.parametrize("ids", [False, True])
+async def test_a_name_that_cannot_be_used_is_its_own_files_fault(
+    here: School, kind: str, ids: bool
+) -> None:
+    """The others are taken, each file has a receipt at its place, and nothing of ours shows."""
+    name, reason = AWKWARD_NAMES[kind]
+    named = [b"a.txt", name, "Åsa.txt".encode()]
+    body = BATCH
+    for number, each in enumerate(named, 1):
+        if ids:
+            body += HEAD % (b"essay_id", b"", b"e%d" % number)
+        body += HEAD % (b"files", b'; filename="%s"' % each, b"Text %d." % number)
+    answer = await here.client.post("/v1/files/batch", content=body + END, headers=FORM)
+
+    assert answer.status_code == 202, answer.text
+    first, wrong, last = answer.json()["files"]
+    assert (first["name"], last["name"]) == ("a.txt", "Åsa.txt")
+    assert [one.get("essay_id") for one in (first, last)] == (["e1", "e3"] if ids else ["e1", "e2"])
+    assert wrong["reason"] == reason
+    assert "essay_id" not in wrong
+    assert wrong["name"]
+    assert len(wrong["name"].encode()) <= 255
+    assert wrong["name"] in wrong["error"]
+    assert answer.json()["message"] == "2 of 3 files taken."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\xff\r\n',
+        b"--x\r\nContent-Disposition: form-data; name=files\xff\r\n\r\nA\r\n",
+        b"--x\r\nX-\xff: y\r\nContent-Disposition: form-data; name=files\r\n\r\nA\r\n",
+        HEAD % (b"files", b'; filename="%s"' % (b"a" * 100_000), b"A"),
+        b"--x\r\nContent-Disposition: attachment\r\n\r\nA\r\n",
+    ],
+    ids=lambda part: str(part[:60]),
+)
+async def test_whatever_is_wrong_with_a_part_is_told_in_words(here: School, part: bytes) -> None:
+    """No exception of Python's is in an answer, nor where it was raised."""
+    answer = await here.client.post(
+        "/v1/files/batch", content=BATCH + part + FILE + END, headers=FORM
+    )
+
+    assert answer.status_code in {202, 400, 413}
+    for word in ("Error(", "codec", "Traceback", "0x", "byte"):
+        assert word not in answer.text.replace("bytes", "")
