@@ -11,7 +11,6 @@ from huleedu.core.essay_state import TERMINAL
 from huleedu.core.messages import SPELLCHECK_PHASE
 from huleedu.els.store import NUMBERS_TOGETHER
 
-BATCHES_NAMED_MAX = 20
 WENT_ON_WITHOUT = "the batch went on without this essay"
 """Why an essay failed whose text had not come when its batch was closed."""
 
@@ -21,7 +20,7 @@ def essay_status(
 ) -> Mapping[str, Any]:
     """Return the state of one essay.
 
-    Raises ``NotFound``, or ``Conflict`` naming the batches when several use this essay id.
+    Raises ``NotFound``, or ``Conflict`` that asks for the batch when several use this essay id.
     """
     essay = _essay(connection, essay_id, batch_id)
     done = [SPELLCHECK_PHASE] if essay["status"] == EssayStatus.SPELLCHECKED_SUCCESS else []
@@ -191,10 +190,9 @@ def _only_batch_with(connection: sqlite3.Connection, essay_id: str) -> str:
     if not batch_ids:
         raise NotFound(f"no batch has an essay {essay_id!r}")
     if len(batch_ids) > 1:
-        named = ", ".join(batch_ids[:BATCHES_NAMED_MAX])
+        # Which ones is not told: they may be other people's.
         raise Conflict(
-            f"essay {essay_id!r} is in {len(batch_ids)} batches ({named}); "
-            "say which one with ?batch_id="
+            f"essay {essay_id!r} is in more than one batch; say which one with ?batch_id="
         )
     return str(batch_ids[0])
 

@@ -14,7 +14,10 @@ _UNSAFE = re.compile(r'[<>:"/\\|?*]')
 _NOT_ASCII_SAFE = re.compile(r"[^A-Za-z0-9._-]")
 # Windows opens a device for these, whatever their ending.
 _DEVICES = frozenset(
-    {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+    {
+        *("con", "prn", "aux", "nul", "conin$", "conout$"),
+        *(f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"),
+    }
 )
 RESERVED = frozenset({"errors", "results"})
 """Names that the archive uses itself."""

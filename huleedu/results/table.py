@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from huleedu.results.model import BatchView, EssayView, RefusedText
@@ -21,8 +22,10 @@ REFUSED = "refused"
 """In place of a status: of a text that the batch did not take."""
 _BYTE_ORDER_MARK = "\ufeff"
 # A cell that begins like this may be run as a formula (OWASP, CSV injection); the full-width
-# forms are taken for the plain ones by some.
-_FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# forms are taken for the plain ones by some.  Spreadsheets in many languages, Swedish too, split at
+# the semicolon, where our quotes are none to them: a cell may begin within one of ours.
+_FORMULA = re.compile(r'((?:^|[,;\t\r\n])[\s"]*)([=+\-@＝＋－＠])')
+_BLANK_BEGINNINGS = ("\t", "\r", "\n")
 
 
 def as_csv(batch: BatchView) -> bytes:
@@ -62,4 +65,5 @@ def _cells(values: Sequence[object]) -> Sequence[str]:
 
 def _harmless(cell: str) -> str:
     """Return the cell with an apostrophe before anything that could be run as a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_BEGINNINGS) else cell
+    marked = _FORMULA.sub(r"\1'\2", cell)
+    return f"'{marked}" if marked.startswith(_BLANK_BEGINNINGS) else marked

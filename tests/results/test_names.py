@@ -35,6 +35,13 @@ def essay(essay_id: str, file_name: str | None) -> EssayView:
         ("line\r\nbreak.txt", "linebreak"),
         ("nul.txt", "_nul"),
         ("LPT1.draft.txt", "_LPT1.draft"),
+        ("COM¹.txt", "_COM¹"),
+        ("lpt³ .draft.txt", "_lpt³ .draft"),
+        ("CONIN$.txt", "_CONIN$"),
+        ("conout$", "_conout$"),
+        ("Prn. . .txt", "_Prn"),
+        ("COM10.txt", "COM10"),
+        ("Conny.txt", "Conny"),
         (".bashrc", ""),
         ("no ending", "no ending"),
         ("x" * 300 + ".txt", "x" * 100),
@@ -60,6 +67,29 @@ def test_names_are_safe_and_each_there_once(file_names: list[str | None]) -> Non
         assert stem.strip(". ") == stem
         assert len(f"{stem}.json".encode()) <= 255
         assert stem.casefold() not in {"results", "errors"}
+
+
+# As Windows has them, whatever ending, dots and spaces follow.
+DEVICES = [
+    *("CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"),
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"),
+]
+
+
+@given(
+    st.sampled_from(DEVICES).flatmap(lambda name: st.sampled_from([name, name.lower()])),
+    st.sampled_from(["", " ", "  ", ".", " .", ". ", ".tar", ".a.b", " .a"]),
+    st.sampled_from([".txt", ".docx", "", "."]),
+)
+def test_no_name_is_a_device_of_windows(device: str, behind: str, ending: str) -> None:
+    """Neither a file's nor an essay's: Windows opens a device instead of the file."""
+    for stem in (
+        *unique_stems([essay("1", f"{device}{behind}{ending}")]),
+        *unique_stems([essay(f"{device}{behind}", None)]),
+    ):
+        first = f"{stem}.txt".partition(".")[0].rstrip()
+        assert first.upper() not in DEVICES
+        assert device in stem
 
 
 def test_alike_names_get_a_number() -> None:

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from huleedu.core.enums import RefusalReason
@@ -15,6 +16,10 @@ CELL = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("=+-@\t\r"),
     max_size=20,
 )
+
+HOSTILE_CELL = st.text(st.sampled_from("=+-@＝,;\t\r\n\"' a1"), max_size=12)
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+BLANKS = ("\t", "\r", "\n")
 
 
 def test_a_text_that_was_not_taken_has_a_row_of_its_own() -> None:
@@ -37,16 +42,39 @@ def test_a_text_that_was_not_taken_has_a_row_of_its_own() -> None:
     ]
 
 
-@given(CELL, CELL)
-def test_no_cell_is_run_and_none_is_lost(student_name: str, file_name: str) -> None:
-    """Read back, each cell is what it was, behind an apostrophe where it could be a formula."""
+def table_of(student_name: str, file_name: str) -> str:
     story = Story(essay_ids=["a"])
     content = story.content("a", student_name=student_name, file_name=file_name)
-    batch = seen_after(story.registered(), content)
+    return as_csv(seen_after(story.registered(), content)).decode("utf-8-sig")
 
-    rows = list(csv.reader(io.StringIO(as_csv(batch).decode("utf-8-sig"), newline="")))
+
+@given(CELL, CELL)
+def test_no_cell_is_lost(student_name: str, file_name: str) -> None:
+    """Read back, each cell is what it was, but for apostrophes before what could be a formula."""
+    rows = list(csv.reader(io.StringIO(table_of(student_name, file_name), newline="")))
 
     assert rows[0] == list(COLUMNS)
-    for cell, meant in zip(rows[1][1:3], (student_name, file_name), strict=True):
-        assert cell in (meant, f"'{meant}")
-        assert cell[:1] not in {"=", "+", "-", "@", "\t", "\r"}
+    for cell, said in zip(rows[1][1:3], (student_name, file_name), strict=True):
+        assert cell.replace("'", "") == said.replace("'", "")
+        assert cell == said or set(said) & {*FORMULAS, *BLANKS}
+
+
+@example("a;=1+1;", 'a;"=1+1')
+@example("a\t=1+1", "a\r\n=1+1")
+@example("=1+1", " \t@x")
+@example('";=1+1', '",+1')
+@given(HOSTILE_CELL, HOSTILE_CELL)
+def test_no_cell_is_run_wherever_a_spreadsheet_splits(student_name: str, file_name: str) -> None:
+    """At the comma, as in English, at the semicolon, as in Swedish, or at the tab."""
+    table = table_of(student_name, file_name)
+    seen = [
+        cell
+        for delimiter in ",;\t"
+        for row in csv.reader(io.StringIO(table, newline=""), delimiter=delimiter)
+        for cell in row
+    ]
+    seen += re.split(r"[,;\t\r\n]", table)  # by one that knows no quotes
+
+    assert [cell for cell in seen if cell.lstrip(' "\t\r\n').startswith(FORMULAS)] == []
+    whole = list(csv.reader(io.StringIO(table, newline="")))
+    assert [cell for cell in whole[1] if cell.startswith(BLANKS)] == []
