@@ -30,46 +30,53 @@ class Loss:
     moment: int
     answered: Sequence[Answered]
     files: Sequence[tuple[str, bytes]]
+    """Paths from the recording's root, and what is in them."""
 
-    def put_back(self, root: Path, directory: Path) -> Path:
-        """Write what is left into a new directory, and return the data directory in it."""
+    def put_back(self, directory: Path) -> None:
+        """Write what is left into a directory."""
         for path, content in self.files:
-            place = directory / Path(path).relative_to(root)
+            place = directory / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        return directory / "data"
 
 
-def losses(recording: Recording, seed: int, more: int) -> Iterator[Loss]:
-    """Lose power right after each answer, and at ``more`` moments of any kind.
+def losses(recording: Path, root: Path, seed: int, more: int) -> Iterator[Loss]:
+    """Lose power right after each answer, at ``more`` moments of any kind, and at the end.
+
+    ``recording`` tells what was done to the files below ``root``.
 
     After an answer both the least and something by chance is left, at the others by chance.
     """
     chance = random.Random(seed)
-    records = list(records_in(recording.path.read_bytes()))
+    records = list(records_in(recording.read_bytes()))
     unanswered = [moment for moment, record in enumerate(records) if record.kind != ANSWER]
     others = set(chance.sample(unanswered, more))
     disk, answered = Disk(), list[Answered]()
     for moment, record in enumerate(records):
         if record.kind == ANSWER:
             answered.append(msgspec.json.decode(record.data, type=Answered))
-            yield _loss(recording, moment, answered, disk, None)
+            yield _loss(root, moment, answered, disk, None)
         else:
             disk.apply(record)
         if record.kind == ANSWER or moment in others:
-            yield _loss(recording, moment, answered, disk, chance)
+            yield _loss(root, moment, answered, disk, chance)
+    yield _loss(root, len(records), answered, disk, None)
 
 
 def _loss(
-    recording: Recording,
+    root: Path,
     moment: int,
     answered: Sequence[Answered],
     disk: Disk,
     chance: random.Random | None,
 ) -> Loss:
-    left = disk.left(str(recording.root), chance)
+    left = disk.left(str(root), chance)
     # What SQLite keeps in memory that processes share is made anew by whoever comes first.
-    files = [(path, content) for path, content in left.items() if not path.endswith("-shm")]
+    files = [
+        (str(Path(path).relative_to(root)), content)
+        for path, content in left.items()
+        if not path.endswith("-shm")
+    ]
     return Loss(moment, list(answered), files)
 
 

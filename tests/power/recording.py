@@ -35,6 +35,30 @@ def recorder(directory: Path) -> Path:
     return library
 
 
+class Notes(list[Answered]):
+    """What clients were answered, each noted in a recording when it is appended."""
+
+    def __init__(self, recording: Path) -> None:
+        super().__init__()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(recording, flags, 0o600)
+
+    def append(self, answered: Answered) -> None:
+        """Note it behind all that happened before."""
+        os.write(self._file, Record(ANSWER, 0, 0, msgspec.json.encode(answered)).encoded())
+        super().append(answered)
+
+    def close(self) -> None:
+        """Note nothing more."""
+        os.close(self._file)
+
+
+def recorded(path: Path, root: Path) -> dict[str, str]:
+    """Return the environment of a process that records what it does to files below ``root``."""
+    library = str(recorder(path.parent))
+    return {"LD_PRELOAD": library, "POWER_ROOT": str(root), "POWER_LOG": str(path)}
+
+
 @dataclass
 class Class:
     """A class on its way: what is done with it, and how far that is answered."""
@@ -55,19 +79,14 @@ class Recording:
         self.root.mkdir(parents=True)
         self.path = directory / "recording"
         self.classes: list[Class] = []
-        environment = {
-            "LD_PRELOAD": str(recorder(directory)),
-            "POWER_ROOT": str(self.root),
-            "POWER_LOG": str(self.path),
-            "SPELL_CHECKER_SERVICE_PROCESSES": "1",
-        }
+        environment = recorded(self.path, self.root) | {"SPELL_CHECKER_SERVICE_PROCESSES": "1"}
         self.server = HuleeduProcess(
             self.root / "data",
             directory / "log.jsonl",
             environment=environment,
             planted=planted,
         )
-        self._notes = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+        self._notes = Notes(self.path)
 
     def make(self) -> None:
         """Start it on nothing, have it work, stop it, and once more to work until it is killed."""
@@ -81,7 +100,7 @@ class Recording:
         finally:
             if self.server.is_running:
                 self.server.kill()
-            os.close(self._notes)
+            self._notes.close()
 
     def _together(self, *clients: Callable[[httpx.Client], object]) -> None:
         faults: list[BaseException] = []
@@ -102,7 +121,7 @@ class Recording:
 
     def _note(self, answer: httpx.Response, answered: Answered) -> None:
         assert answer.status_code in {201, 202}, answer.text
-        os.write(self._notes, Record(ANSWER, 0, 0, msgspec.json.encode(answered)).encoded())
+        self._notes.append(answered)
 
     def _store(self, client: httpx.Client) -> None:
         secret = (self.root / "data" / "role.secret").read_text()
