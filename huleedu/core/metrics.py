@@ -41,6 +41,11 @@ OUTBOX_ROWS = Gauge("huleedu_outbox_unsent_rows", "Outbox rows that wait.", ["mo
 OUTBOX_OLDEST_SECONDS = Gauge(
     "huleedu_outbox_oldest_seconds", "Age of the oldest outbox row that waits.", ["module"]
 )
+OUTBOX_RENEWED = Counter(
+    "huleedu_outbox_renewed_total",
+    "Times that an outbox was found to be put back from a backup, or copied.",
+    ["module"],
+)
 ELS_BATCHES_READY = Counter("huleedu_els_batches_ready_total", "Batches announced as ready.")
 ELS_CONTENT_REFUSED = Counter(
     "huleedu_els_content_refused_total", "Texts that a batch could not take.", ["reason"]

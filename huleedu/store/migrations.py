@@ -1,17 +1,36 @@
 """Bringing a store's schema forward when the program starts."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from sqlite_utils import Database, Migrations
+import sqlite_utils
+from sqlite_utils import Database
 
 from huleedu.core.errors import Misconfigured
 
 __all__ = ["Migrations", "migrate"]
 
 
+AtOpening = Callable[[sqlite3.Connection], None]
+
+
+class Migrations(sqlite_utils.Migrations):
+    """A set of migrations, and what is done whenever a store that has them is opened to write."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.openings: list[AtOpening] = []
+
+    def at_opening(self, work: AtOpening) -> AtOpening:
+        """Have ``work`` done in the transaction that brings the schema forward, after that."""
+        self.openings.append(work)
+        return work
+
+
 def migrate(connection: sqlite3.Connection, name: str, sets: Sequence[Migrations]) -> None:
-    """Apply what is missing, all or nothing; a store of a newer program is left alone.
+    """Apply what is missing and note the opening, all or nothing.
+
+    A store of a newer program is left alone.
 
     Raises ``Misconfigured`` when the store knows migrations that this program does not.
     """
@@ -25,6 +44,9 @@ def migrate(connection: sqlite3.Connection, name: str, sets: Sequence[Migrations
             known = {migration.name for migration in migrations.applied(database)} - applied
             _refuse_newer(name, migrations, applied, known)
         _refuse_unknown_sets(name, database, sets)
+        for migrations in sets:
+            for work in migrations.openings:
+                work(connection)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:

@@ -54,6 +54,12 @@ def add(connection: sqlite3.Connection, messages: Iterable[Message], now: dateti
     )
 
 
+def last_given_id(connection: sqlite3.Connection) -> int:
+    """Return the highest id that any row had, purged or not; 0 when there was none."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def topics_waiting(connection: sqlite3.Connection) -> Mapping[str, int]:
     """Return the topics that have unsent rows, each with the id of its last one."""
     return dict(

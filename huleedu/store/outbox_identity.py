@@ -3,18 +3,35 @@ what a broker has acknowledged.
 
 The name of an outbox is random and made with the store, so that the position which a broker keeps
 for it is never taken for another's.
+
+A file that is put back from a backup, or copied, gives row ids that another file has given to other
+rows.  So that the rows can be told apart, each opening of the file is noted: the first id that it
+can give, and a random token.  Two files with a common opening have the same rows up to the first
+opening after it that only one of them knows.
 """
 
 import sqlite3
 from collections.abc import Collection
+from typing import NamedTuple
 
 from sqlite_utils import Database as SchemaDatabase
 
 from huleedu.store.migrations import Migrations
+from huleedu.store.outbox import last_given_id
 
 outbox_identity_migrations = Migrations("outbox_identity")
 
+OPENINGS_MAX = 100
+"""Kept; all of them fit into the 4,096 bytes that a broker keeps beside a position."""
 _RANDOM_ID = "lower(hex(randomblob(16)))"
+_RANDOM_TAG = "lower(hex(randomblob(6)))"
+
+
+class Opening(NamedTuple):
+    """The rows from ``first_id`` on, up to the next opening, were added to one file."""
+
+    first_id: int
+    token: str
 
 
 @outbox_identity_migrations()
@@ -55,6 +72,42 @@ def create_outbox_publication(database: SchemaDatabase) -> None:
     )
 
 
+@outbox_identity_migrations()
+def create_outbox_opening(database: SchemaDatabase) -> None:
+    """One row for each opening of the file after which rows were added.
+
+    What was added by older programs counts as one opening, the same in all copies of the file.
+    """
+    database.conn.execute("""
+        CREATE TABLE outbox_opening (
+            first_id INTEGER PRIMARY KEY,
+            token TEXT NOT NULL
+        ) STRICT""")
+    database.conn.execute(
+        "INSERT INTO outbox_opening SELECT 1, substr(outbox_id, 1, 12) FROM outbox_identity"
+    )
+
+
+@outbox_identity_migrations.at_opening
+def begin_opening(connection: sqlite3.Connection) -> None:
+    """Note that rows from now on may not be in other copies of the file."""
+    connection.execute(
+        f"INSERT OR REPLACE INTO outbox_opening VALUES (?, {_RANDOM_TAG})",
+        (last_given_id(connection) + 1,),
+    )
+    connection.execute(
+        "DELETE FROM outbox_opening WHERE first_id NOT IN"
+        " (SELECT first_id FROM outbox_opening ORDER BY first_id DESC LIMIT ?)",
+        (OPENINGS_MAX,),
+    )
+
+
+def read_openings(connection: sqlite3.Connection) -> tuple[Opening, ...]:
+    """Return the latest openings, at most ``OPENINGS_MAX``, in the order of their rows."""
+    rows = connection.execute("SELECT first_id, token FROM outbox_opening ORDER BY first_id")
+    return tuple(Opening(first_id, token) for first_id, token in rows)
+
+
 def read_outbox_id(connection: sqlite3.Connection) -> str:
     """Return the id of this outbox."""
     (outbox_id,) = connection.execute("SELECT outbox_id FROM outbox_identity").fetchone()
@@ -62,10 +115,10 @@ def read_outbox_id(connection: sqlite3.Connection) -> str:
 
 
 def renew(connection: sqlite3.Connection) -> str:
-    """Give the outbox a new id and return it; to be done whenever a backup is put back.
+    """Give the outbox a new id and return it: the one that it had is another file's as well.
 
-    Row ids given since the backup are given again: under the old id, the position that the broker
-    keeps would say that these rows are sent already.
+    Both give the same row ids to different rows, and under the common id the position that the
+    broker keeps would say that rows are sent which never were.
     """
     connection.execute(
         f"UPDATE outbox_identity SET outbox_id = {_RANDOM_ID},"

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 STORES = ("bos", "els", "files", "results")
-_BOOKKEEPING = re.compile(r"_.*|sqlite_.*|position|outbox_identity|outbox_lease")
+_BOOKKEEPING = re.compile(r"_.*|sqlite_.*|position|outbox_identity|outbox_lease|outbox_opening")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from zlib import crc32
 
-from aiokafka import TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
 
 from huleedu.core.topics import TOPICS, dead_letter_topic
 from tests.simulation.loop import WORLD, SimulatedLoop, in_realm
@@ -43,7 +43,7 @@ class Transaction:
     fate: Fate = Fate.OPEN
     """As the coordinator has recorded it."""
     partitions: set[TopicPartition] = field(default_factory=set)
-    offsets: dict[str, dict[TopicPartition, int]] = field(default_factory=dict)
+    offsets: dict[str, dict[TopicPartition, OffsetAndMetadata]] = field(default_factory=dict)
     marked: dict[Participant, Fate] = field(default_factory=dict)
     """What each participant was told by a marker: by one of this transaction, or a later one."""
 
@@ -210,7 +210,11 @@ class Broker:
             if participant in _participants(one) - one.marked.keys():
                 one.marked[participant] = fate
                 if isinstance(participant, str) and fate is Fate.COMMITTED:
-                    self.groups[participant].offsets |= one.offsets[participant]
+                    self._move(self.groups[participant], one.offsets[participant])
+
+    def _move(self, group: Group, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        group.offsets |= {tp: one.offset for tp, one in offsets.items()}
+        group.beside |= {tp: one.metadata for tp, one in offsets.items()}
 
     def is_unstable(self, group: str) -> bool:
         """Tell whether a group has offsets of a transaction of whose end it does not know."""

@@ -92,7 +92,7 @@ class SimulatedProducer:
         await self._endpoint.round_trip()
         self._refuse_when_fenced()
         assert self._transaction is not None
-        self._transaction.offsets[group] = {tp: one.offset for tp, one in offsets.items()}
+        self._transaction.offsets[group] = dict(offsets)
 
     async def commit_transaction(self) -> None:
         await self._end(Fate.COMMITTED)
@@ -145,8 +145,9 @@ class SimulatedProducer:
         await self._endpoint.round_trip()
         broker, partition = self._endpoint.broker, position_partition()
         offset = broker.groups[group].offsets.get(partition, -1)
+        metadata = broker.groups[group].beside.get(partition, "")
         code = UNSTABLE_OFFSET_COMMIT if broker.is_unstable(group) else 0
-        told: tuple[object, ...] = (partition.partition, offset, -1, "", code, {})
+        told: tuple[object, ...] = (partition.partition, offset, -1, metadata, code, {})
         return SimpleNamespace(error_code=0, topics=[(partition.topic, [told], {})])
 
     async def hidden_from(self, topics: Collection[str]) -> Mapping[TopicPartition, int]:

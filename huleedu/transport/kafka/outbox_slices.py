@@ -13,7 +13,14 @@ import msgspec
 
 from huleedu.core.clock import to_text
 from huleedu.core.message import Message
-from huleedu.store.outbox_identity import acknowledged_id, note_acknowledged
+from huleedu.store.outbox import last_given_id
+from huleedu.store.outbox_identity import (
+    Opening,
+    acknowledged_id,
+    note_acknowledged,
+    read_openings,
+)
+from huleedu.transport.kafka.shared_rows import Position, shared_up_to
 
 SLICE_ROWS = 1_000
 SLICE_BYTES = 4 * 2**20
@@ -25,6 +32,13 @@ class Slice:
 
     messages: Sequence[Message]
     last_id: int
+    openings: tuple[Opening, ...]
+    """Of the file, by now."""
+
+    @property
+    def position(self) -> Position:
+        """How far the outbox is published once these rows are."""
+        return Position(self.last_id, self.openings)
 
 
 def before_unsent(connection: sqlite3.Connection) -> int | None:
@@ -35,10 +49,10 @@ def before_unsent(connection: sqlite3.Connection) -> int | None:
     return None if oldest is None else int(oldest) - 1
 
 
-def last_given_id(connection: sqlite3.Connection) -> int:
-    """Return the highest id that any row had, purged or not; 0 when there was none."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-    return 0 if row is None else int(row[0])
+def read_following(connection: sqlite3.Connection, position: Position) -> Slice | None:
+    """Return the next slice; None when the rows up to ``position`` are not this file's any more."""
+    shared = shared_up_to(position, read_openings(connection), last_given_id(connection))
+    return read_slice(connection, position.row_id) if shared == position.row_id else None
 
 
 def read_slice(
@@ -66,7 +80,7 @@ def read_slice(
         size += len(key) + len(value) + len(headers)
         if size >= bytes_max:
             break
-    return Slice(messages, last_id)
+    return Slice(messages, last_id, read_openings(connection))
 
 
 def mark_sent_up_to(connection: sqlite3.Connection, after: int, last_id: int, now: datetime) -> int:

@@ -1,12 +1,14 @@
 """How far an outbox is published, as the broker remembers it: a group offset, told by transactions.
 
-The offset is the id of the last row published.  It is kept on one partition that always exists;
-the partition's own records have nothing to do with it.
+The offset is the id of the last row published; its metadata tell of which file the row is.  Both
+are kept on one partition that always exists; the partition's own records have nothing to do with
+them.
 """
 
 from typing import Any, ClassVar
 
 import anyio
+import msgspec
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.client import CoordinationType
 from aiokafka.errors import for_code
@@ -25,7 +27,9 @@ from aiokafka.protocol.types import (
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.topics import topic_name
+from huleedu.store.outbox_identity import Opening
 from huleedu.transport.kafka.coordinator import PAUSE_SECONDS, ask_coordinator
+from huleedu.transport.kafka.shared_rows import Position
 
 UNSTABLE_OFFSET_COMMIT = 88
 """The error code for a transaction that has ended and is not shown yet."""
@@ -43,13 +47,15 @@ def position_partition() -> TopicPartition:
     return TopicPartition(topic_name(ProcessingEvent.BATCH_ESSAYS_REGISTERED), 0)
 
 
-def position_offsets(last_id: int) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Return what a transaction commits to say that rows up to ``last_id`` are published."""
-    return {position_partition(): OffsetAndMetadata(last_id, "")}
+def position_offsets(position: Position) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return what a transaction commits to say that rows up to ``position`` are published."""
+    openings = position.openings
+    metadata = "" if openings is None else msgspec.json.encode(openings).decode()
+    return {position_partition(): OffsetAndMetadata(position.row_id, metadata)}
 
 
-async def read_position(producer: AIOKafkaProducer, group: str) -> int | None:
-    """Return the id of the last published row, or None when the broker remembers none.
+async def read_position(producer: AIOKafkaProducer, group: str) -> Position | None:
+    """Return how far the outbox is published, or None when the broker remembers nothing.
 
     To be asked through a producer that has started: only then is the transaction of its
     predecessor ended.  Waits while a transaction that has ended is not shown yet: to be called
@@ -64,19 +70,29 @@ async def read_position(producer: AIOKafkaProducer, group: str) -> int | None:
     while True:
         answer = await ask_coordinator(producer.client, CoordinationType.GROUP, group, request)
         _raise_for(answer.error_code, group)
-        offset, error_code = _found(answer, partition, group)
+        offset, metadata, error_code = _found(answer, partition, group)
         if error_code != UNSTABLE_OFFSET_COMMIT:
             _raise_for(error_code, group)
-            return None if offset == _NO_OFFSET else offset
+            return None if offset == _NO_OFFSET else Position(offset, _openings(metadata))
         await anyio.sleep(PAUSE_SECONDS)
 
 
-def _found(answer: Any, partition: TopicPartition, group: str) -> tuple[int, int]:
+def _found(answer: Any, partition: TopicPartition, group: str) -> tuple[int, str | None, int]:
     for topic, partitions, _ in answer.topics:
-        for number, offset, _, _, error_code, _ in partitions:
+        for number, offset, _, metadata, error_code, _ in partitions:
             if (topic, number) == partition:
-                return offset, error_code
+                return offset, metadata, error_code
     raise BrokerUnavailable(f"the broker did not tell the position of {group}")
+
+
+def _openings(metadata: str | None) -> tuple[Opening, ...] | None:
+    """Return the openings that a position names: none that we know where they cannot be read."""
+    if not metadata:
+        return None
+    try:
+        return msgspec.json.decode(metadata, type=tuple[Opening, ...])
+    except msgspec.MsgspecError:
+        return ()
 
 
 def _raise_for(error_code: int, group: str) -> None:

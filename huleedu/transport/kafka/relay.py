@@ -7,21 +7,22 @@ before, and rows that the broker rolled back are not any more.  From there it pu
 slice, each in one transaction with the position reached (``transactions``), and marks the rows
 afterwards: the mark is a convenience, the position is the truth.  After any failure, and when
 readers are not shown what was published, it settles anew.
+
+Where the position is of another file, the outbox was put back from a backup or is one of two
+copies: that is told, and it goes on under a new id (``shared_rows`` says what is known then).
 """
 
-import sqlite3
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 
 import anyio
 
 from huleedu.core.errors import BrokerUnavailable, StoreUnavailable, Unavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Message
-from huleedu.core.metrics import DEAD_LETTERS, RELAY_PUBLISHED
+from huleedu.core.metrics import DEAD_LETTERS, OUTBOX_RENEWED, RELAY_PUBLISHED
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
 from huleedu.store.outbox_identity import (
@@ -29,21 +30,16 @@ from huleedu.store.outbox_identity import (
     note_ending,
     note_topics,
     read_outbox_id,
-    renew,
     topics_written,
 )
+from huleedu.transport.kafka.catching_up import CaughtUp, catch_up
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.hidden_watch import HiddenWatch
 from huleedu.transport.kafka.lease import BEAT_SECONDS, LAPSE_SECONDS, Lease
-from huleedu.transport.kafka.outbox_slices import (
-    before_unsent,
-    last_given_id,
-    mark_sent_up_to,
-    read_slice,
-    unmark_rolled_back,
-)
+from huleedu.transport.kafka.outbox_slices import mark_sent_up_to, read_following
 from huleedu.transport.kafka.producing import retry_seconds
 from huleedu.transport.kafka.record import fitted, record_bytes
+from huleedu.transport.kafka.shared_rows import Position
 from huleedu.transport.kafka.steps import At, Step, no_stop
 from huleedu.transport.kafka.transactions import (
     CALL_SECONDS,
@@ -186,8 +182,8 @@ class KafkaRelay:
             await self._database.write(partial(note_ending, commits=commits))
         await self._at(Step.ENDING_NOTED)
 
-    async def _settle(self, transactions: OutboxTransactions, outbox_id: str) -> int:
-        """Mark what is published, and only that; return the id of the row after which to go on."""
+    async def _settle(self, transactions: OutboxTransactions, outbox_id: str) -> Position:
+        """Mark what is published, and only that; return from where to go on."""
         topics, commits = await self._database.read(
             lambda db: (topics_written(db), last_commits(db))
         )
@@ -196,38 +192,47 @@ class KafkaRelay:
         await self._at(Step.DECIDED)
         position = await transactions.position()
         await self._at(Step.POSITION_READ)
-        catch_up = partial(_catch_up, position=position, now=self._platform.clock.now())
-        caught_up = await self._database.write(catch_up)
-        if caught_up is None:
-            self._logger.error("outbox_was_put_back", module=self._module, position=position)
+        now = self._platform.clock.now()
+        caught_up = await self._database.write(partial(catch_up, position=position, now=now))
+        self._tell(caught_up, outbox_id, position)
+        if caught_up.renewed:
             raise BrokerUnavailable(
-                f"the outbox of {self._module} was put back from a backup: the broker knows row "
-                f"{position} of it, which it never had; it goes on under a new id"
+                f"the outbox of {self._module} was put back from a backup, or another copy of it "
+                f"is in use: the broker knows rows of it that it does not have; it goes on under a "
+                f"new id"
             )
         await self._at(Step.CAUGHT_UP)
+        if position is None or position.openings is None:
+            # From now on no position means a forgotten one, never one that was rolled back.
+            await transactions.publish([], caught_up.after, no_stop)
+        self._hidden.published(self._platform.clock.monotonic())
+        return caught_up.after
+
+    def _tell(self, caught_up: CaughtUp, outbox_id: str, position: Position | None) -> None:
+        if caught_up.renewed:
+            OUTBOX_RENEWED.labels(self._module).inc()
         if caught_up.rolled_back:
             self._logger.warning(
                 "broker_rolled_back", module=self._module, rows=caught_up.rolled_back
             )
-        if position is None:
-            # From now on no position means a forgotten one, never one that was rolled back.
-            await transactions.publish([], caught_up.after, no_stop)
-        self._logger.info(
-            "relay_settled",
+        RELAY_PUBLISHED.labels(self._module).inc(caught_up.marked)
+        self._logger.log(
+            logging.ERROR if caught_up.renewed else logging.INFO,
+            "outbox_was_put_back_or_copied" if caught_up.renewed else "relay_settled",
             module=self._module,
             outbox_id=outbox_id,
-            position=position,
+            position=None if position is None else position.row_id,
             marked=caught_up.marked,
         )
-        RELAY_PUBLISHED.labels(self._module).inc(caught_up.marked)
-        self._hidden.published(self._platform.clock.monotonic())
-        return caught_up.after
 
-    async def _publish(self, transactions: OutboxTransactions, after: int) -> None:
+    async def _publish(self, transactions: OutboxTransactions, position: Position) -> None:
         """Publish slice after slice, until a new producer is wanted."""
         while not transactions.is_doubtful:
             self._committed = anyio.Event()
-            rows = await self._database.read(partial(read_slice, after=after))
+            rows = await self._database.read(partial(read_following, position=position))
+            if rows is None:
+                self._logger.error("outbox_was_exchanged", module=self._module)
+                break
             if not rows.messages:
                 self._all_is_well()
                 if await self._is_hidden_for_long(transactions):
@@ -238,9 +243,9 @@ class KafkaRelay:
             await self._at(Step.SLICE_READ)
             messages = [self._fitted(message) for message in rows.messages]
             await self._note_topics(messages)
-            await transactions.publish(messages, rows.last_id, self._at)
-            await self._mark(after, rows.last_id)
-            after = rows.last_id
+            await transactions.publish(messages, rows.position, self._at)
+            await self._mark(position.row_id, rows.last_id)
+            position = rows.position
             self._hidden.published(self._platform.clock.monotonic())
             self._all_is_well()
         self._logger.info("relay_producer_renewed", module=self._module)
@@ -312,26 +317,3 @@ class KafkaRelay:
             else:
                 self._troubles.pop("measure", None)
             await self._platform.clock.sleep(GAUGE_SECONDS)
-
-
-class _CaughtUp(NamedTuple):
-    after: int
-    marked: int
-    rolled_back: int
-
-
-def _catch_up(
-    connection: sqlite3.Connection, position: int | None, now: datetime
-) -> _CaughtUp | None:
-    """Mark the rows up to ``position``; None (and a new id) when there cannot be such a row."""
-    last_id = last_given_id(connection)
-    if position is not None and position > last_id:
-        renew(connection)
-        return None
-    rolled_back = 0 if position is None else unmark_rolled_back(connection, position)
-    before = before_unsent(connection)
-    sent_up_to = last_id if before is None else before
-    if position is None or position <= sent_up_to:
-        return _CaughtUp(sent_up_to, 0, rolled_back)
-    marked = mark_sent_up_to(connection, sent_up_to, position, now)
-    return _CaughtUp(position, marked, rolled_back)

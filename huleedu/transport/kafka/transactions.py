@@ -27,6 +27,7 @@ from huleedu.transport.kafka.position import (
     transactional_id,
 )
 from huleedu.transport.kafka.producing import START_SECONDS, closed, send_all, started
+from huleedu.transport.kafka.shared_rows import Position
 from huleedu.transport.kafka.steps import At, Step
 from huleedu.transport.kafka.undecided import carry_out, recorded_ending
 
@@ -108,8 +109,8 @@ class OutboxTransactions:
         with within(self._call_seconds, "asking what readers are shown"):
             return await hidden_from(self._producer, topics)
 
-    async def position(self) -> int | None:
-        """Return the id of the last row published, None when none was.
+    async def position(self) -> Position | None:
+        """Return how far the outbox is published, None when nothing is.
 
         Raises ``BrokerUnavailable``.
         """
@@ -117,8 +118,8 @@ class OutboxTransactions:
         with within(self._call_seconds, "reading the position"):
             return await read_position(self._producer, self._name)
 
-    async def publish(self, messages: Sequence[Message], last_id: int, at: At) -> None:
-        """Make these messages and the position ``last_id`` visible, all at once, in this order.
+    async def publish(self, messages: Sequence[Message], position: Position, at: At) -> None:
+        """Make these messages and the position visible, all at once, in this order.
 
         Raises ``Fenced``, or ``BrokerUnavailable``: it may have happened, or may happen yet, until
         a newer producer is open.
@@ -136,7 +137,7 @@ class OutboxTransactions:
             await at(Step.ROWS_ACKNOWLEDGED)
             with within(self._call_seconds, "sending the position"):
                 await self._producer.send_offsets_to_transaction(
-                    position_offsets(last_id), self._name
+                    position_offsets(position), self._name
                 )
         await at(Step.POSITION_SENT)
         with within(self._call_seconds, "committing"):

@@ -13,22 +13,28 @@ import pytest
 from huleedu.core.hops import ThreadHops
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
+from huleedu.store.outbox import outbox_migrations
 from huleedu.store.outbox_identity import outbox_identity_migrations
 from huleedu.transport.kafka.lease import LAPSE_SECONDS, LOCK_SUFFIX, Lease
 from tests.support.simulated import FakeClock
 
 pytestmark = pytest.mark.anyio
 
+MIGRATIONS = (outbox_migrations, outbox_identity_migrations)
+
 _HOLDER = """
 import sys, anyio
 from pathlib import Path
 from huleedu.core.platform import Platform
 from huleedu.store.database import Database
+from huleedu.store.outbox import outbox_migrations
 from huleedu.store.outbox_identity import outbox_identity_migrations
 from huleedu.transport.kafka.lease import Lease
 
+MIGRATIONS = (outbox_migrations, outbox_identity_migrations)
+
 async def main():
-    database = Database(Path(sys.argv[1]), (outbox_identity_migrations,), Platform().hops)
+    database = Database(Path(sys.argv[1]), MIGRATIONS, Platform().hops)
     await database.open()
     await Lease(database, Platform(), "other process").acquire()
     print("held", flush=True)
@@ -55,7 +61,7 @@ class WaitingClock(FakeClock):
 
 @asynccontextmanager
 async def store(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(tmp_path / "s.db", (outbox_identity_migrations,), ThreadHops())
+    database = Database(tmp_path / "s.db", MIGRATIONS, ThreadHops())
     await database.open()
     try:
         yield database

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from huleedu.core.message import Message
 from huleedu.store import outbox
 from huleedu.store.migrations import migrate
-from huleedu.store.outbox import outbox_migrations
+from huleedu.store.outbox import last_given_id, outbox_migrations
 from huleedu.store.outbox_identity import outbox_identity_migrations
 from huleedu.transport.kafka.outbox_slices import (
     before_unsent,
-    last_given_id,
     mark_sent_up_to,
     read_slice,
     unmark_rolled_back,

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from huleedu.core.message import Message
 from huleedu.core.metrics import OUTBOX_ROWS, RELAY_PUBLISHED
-from huleedu.store.outbox_identity import read_outbox_id, topics_written
+from huleedu.store.outbox_identity import topics_written
 from huleedu.transport.kafka.relay import KafkaRelay
 from huleedu.transport.kafka.steps import Step
 from tests.support.eventually import eventually
@@ -138,29 +138,6 @@ async def test_rows_wait_for_their_topic(
         await eventually(lambda: _troubles(relay), lambda told: told == [])
 
     assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 3)
-
-
-async def test_a_store_put_back_loses_nothing(
-    tmp_path: Path, broker: AnyBroker, new_topic: NewTopic
-) -> None:
-    """A backup put back without a new id is noticed where the broker knows rows it never had."""
-    topic = await new_topic("said", partitions=1)
-    path, backup = tmp_path / "outbox.db", tmp_path / "backup.db"
-    async with opened(path) as database:
-        old_id = await database.read(read_outbox_id)
-        await database.write(lambda db: None)
-    backup.write_bytes(path.read_bytes())
-    async with opened(path) as database:
-        await say(database, messages(topic, 0, 10))
-        async with relaying(database, broker.bootstrap_servers):
-            await drained(database)
-    async with opened(backup) as database:
-        await say(database, messages(topic, 10, 4))
-        async with relaying(database, broker.bootstrap_servers):
-            await drained(database)
-
-        assert await database.read(read_outbox_id) != old_id
-    assert list(await read(broker.bootstrap_servers, topic)) == messages(topic, 0, 14)
 
 
 async def test_a_second_relay_stands_by(

@@ -10,6 +10,7 @@ from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import Fenced
+from huleedu.transport.kafka.shared_rows import Position
 from huleedu.transport.kafka.steps import Step, no_stop
 from huleedu.transport.kafka.transactions import OutboxTransactions, last_ending
 from tests.support.eventually import eventually
@@ -45,13 +46,13 @@ async def test_the_position_is_the_last_row_published(
     first = await opened(broker, outbox_id)
     try:
         assert await eventually(lambda: _position(first), lambda told: told != "unknown") is None
-        await first.publish([message(topic, "a")], 7, no_stop)
-        await first.publish([message(topic, "b")], 9, no_stop)
+        await first.publish([message(topic, "a")], Position(7), no_stop)
+        await first.publish([message(topic, "b")], Position(9), no_stop)
     finally:
         await first.close()
     second = await opened(broker, outbox_id)
     try:
-        assert await second.position() == 9
+        assert await second.position() == Position(9)
     finally:
         await second.close()
 
@@ -76,11 +77,11 @@ async def test_an_older_producer_shows_nothing_any_more(
 
     try:
         with pytest.raises(Fenced):
-            await older.publish([message(topic, "a")], 1, overtake)
+            await older.publish([message(topic, "a")], Position(1), overtake)
         assert await eventually(lambda: _position(newer[0]), lambda told: told != "unknown") is None
-        await newer[0].publish([message(topic, "b")], 1, no_stop)
+        await newer[0].publish([message(topic, "b")], Position(1), no_stop)
         with pytest.raises(BrokerUnavailable):
-            await older.publish([message(topic, "late")], 2, no_stop)
+            await older.publish([message(topic, "late")], Position(2), no_stop)
     finally:
         await older.close()
         for one in newer:
@@ -103,7 +104,7 @@ async def test_an_aborted_transaction_lets_readers_go_on(
                     scope.cancel()
                     await anyio.sleep_forever()
 
-            await leaving.publish([message(topic, "a")], 1, leave)
+            await leaving.publish([message(topic, "a")], Position(1), leave)
         await leaving.abort()
     finally:
         await leaving.close()
@@ -120,11 +121,11 @@ async def test_what_readers_are_not_shown_is_told(broker: AnyBroker, new_topic: 
     )
     await other.start()
     try:
-        await ours.publish([message(topic, "a")], 1, no_stop)
+        await ours.publish([message(topic, "a")], Position(1), no_stop)
         await eventually(lambda: ours.hidden_from([topic, "gone"]), lambda hidden: not hidden)
         await other.begin_transaction()
         record = await other.send_and_wait(topic, b"b", key=b"k")
-        await ours.publish([message(topic, "c")], 2, no_stop)
+        await ours.publish([message(topic, "c")], Position(2), no_stop)
 
         hidden = await ours.hidden_from([topic])
         await other.abort_transaction()
@@ -141,13 +142,13 @@ async def test_a_lost_connection_casts_doubt(broker: AnyBroker, new_topic: NewTo
     topic = await new_topic("said", partitions=1)
     transactions = await opened(broker, uuid4().hex)
     try:
-        await transactions.publish([message(topic, "a")], 1, no_stop)
+        await transactions.publish([message(topic, "a")], Position(1), no_stop)
         before = transactions.is_doubtful
         for connection in list(transactions._producer.client._conns.values()):
             connection.close()
 
         with pytest.raises(BrokerUnavailable):
-            await transactions.publish([message(topic, "b")], 2, no_stop)
+            await transactions.publish([message(topic, "b")], Position(2), no_stop)
 
         assert (before, transactions.is_doubtful) == (False, True)
     finally:
@@ -178,10 +179,10 @@ async def test_a_request_that_was_repeated_casts_doubt(
         await anyio.to_thread.run_sync(own_broker.start)
 
     try:
-        await transactions.publish([message(topic, "a")], 1, no_stop)
+        await transactions.publish([message(topic, "a")], Position(1), no_stop)
         before = transactions.is_doubtful
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(transactions.publish, [message(topic, "b")], 2, freeze)
+            tasks.start_soon(transactions.publish, [message(topic, "b")], Position(2), freeze)
             await frozen.wait()
             await restart()
 
@@ -202,7 +203,7 @@ async def _settle(broker: AnyBroker, outbox_id: str, topic: str) -> None:
         await newer.close()
 
 
-async def _position(transactions: OutboxTransactions) -> int | str | None:
+async def _position(transactions: OutboxTransactions) -> Position | str | None:
     try:
         return await transactions.position()
     except BrokerUnavailable:  # a fresh broker has yet to find its coordinators

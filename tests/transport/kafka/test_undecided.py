@@ -15,6 +15,7 @@ from huleedu.store.database import Database
 from huleedu.store.outbox_identity import note_topics, read_outbox_id
 from huleedu.transport.kafka.outbox_slices import mark_sent_up_to
 from huleedu.transport.kafka.position import position_offsets, transactional_id
+from huleedu.transport.kafka.shared_rows import Position
 from huleedu.transport.kafka.steps import Step
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.kafka_fixtures import NewTopic
@@ -67,7 +68,9 @@ async def leave_undecided(
     await producer.start()
     try:
         await producer.begin_transaction()  # one that is carried out, for the record's sake
-        await producer.send_offsets_to_transaction(position_offsets(last_id - len(messages)), name)
+        await producer.send_offsets_to_transaction(
+            position_offsets(Position(last_id - len(messages))), name
+        )
         await (producer.commit_transaction() if commits else producer.abort_transaction())
 
         await producer.begin_transaction()
@@ -77,7 +80,7 @@ async def leave_undecided(
         for message in messages:
             headers = [(key, value.encode()) for key, value in message.headers.items()]
             await producer.send_and_wait(message.topic, message.value, message.key, headers=headers)
-        await producer.send_offsets_to_transaction(position_offsets(last_id), name)
+        await producer.send_offsets_to_transaction(position_offsets(Position(last_id)), name)
     finally:
         known_to_client.fatal_error(RuntimeError("it died"))
         producer._txn_manager._transaction_waiter.exception()
