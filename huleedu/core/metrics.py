@@ -18,6 +18,11 @@ TRANSPORT_LAG = Gauge(
     "Messages that wait for a group in the partitions that this process holds.",
     ["topic", "group"],
 )
+TRANSPORT_PARKED = Gauge(
+    "huleedu_transport_parked_messages",
+    "Messages that wait in the group's store for another attempt, and those with their keys.",
+    ["group"],
+)
 HANDLER_SECONDS = Histogram(
     "huleedu_transport_handler_seconds", "Duration of one delivery.", ["topic", "group"]
 )

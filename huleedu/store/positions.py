@@ -38,6 +38,27 @@ def add_topic_id(database: SchemaDatabase) -> None:
     database.conn.execute("ALTER TABLE position ADD COLUMN topic_id TEXT")
 
 
+@position_migrations()
+def create_parked(database: SchemaDatabase) -> None:
+    """Messages behind a position that wait for another attempt (see ``store.parked``)."""
+    database.conn.execute("""
+        CREATE TABLE parked (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            consumer_group TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            partition INTEGER NOT NULL,
+            offset INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            value BLOB NOT NULL,
+            headers BLOB NOT NULL,
+            attempts INTEGER NOT NULL,
+            parked_at TEXT NOT NULL
+        ) STRICT""")
+    database.conn.execute(
+        "CREATE INDEX parked_by_partition ON parked (consumer_group, topic, partition, id)"
+    )
+
+
 class Position(msgspec.Struct, frozen=True):
     """The next offset to read in a partition, and the topic that the offset belongs to.
 

@@ -1,5 +1,6 @@
 """Kafka as the suite of every transport sees it: fresh topics for each test, stores in a folder."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -93,6 +94,8 @@ class KafkaBus:
                 last = {m.partition: m.offset for m in await self.read(topic)}
                 committed = partial(self._committed, subscription.group, topic)
                 await eventually(committed, partial(_is_past, last))
+        for store in self._stores.values():
+            await eventually(partial(store.read, _count_parked), lambda count: count == 0)
 
     async def _committed(self, group: str, topic: str) -> dict[int, int]:
         admin = AIOKafkaAdminClient(**self.connection.client_options())
@@ -158,6 +161,10 @@ def _with_store(subscription: Subscription) -> Subscription:
     if isinstance(consumer, StoreConsumer):
         return replace(subscription, store=consumer._database)
     return subscription
+
+
+def _count_parked(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM parked").fetchone()[0])
 
 
 def _is_past(last: Mapping[int | None, int | None], committed: Mapping[int, int]) -> bool:
