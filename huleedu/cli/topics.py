@@ -9,6 +9,7 @@ from huleedu.cli import configuration
 from huleedu.cli.options import JsonOption
 from huleedu.cli.output import print_json, print_table, print_text, tell
 from huleedu.cli.signals import run_to_end
+from huleedu.cli.topics_resume import resume
 from huleedu.core.clock import SystemClock
 from huleedu.core.logging import configure_logging
 from huleedu.core.settings import Settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from huleedu.transport.kafka.topics import Outcome
 
 group = typer.Typer(help="The topics of this deployment on its broker.", no_args_is_help=True)
+group.command("resume")(resume)
 
 ConfigOption = Annotated[
     Path | None, typer.Option(help="Read this file instead of config/huleedu.toml.")

@@ -1,13 +1,15 @@
 """Asking the cluster about itself: the library's administration client, always with a limit."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
+from huleedu.core.clock import Clock
 from huleedu.core.errors import BrokerUnavailable
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.deadlines import within
@@ -19,6 +21,8 @@ REQUEST_TIMEOUT_MS = 8_000
 _CONNECT_SECONDS = 35.0
 """Connecting is up to four of these; a cancelled one would leave its connection open."""
 _CLOSE_SECONDS = 2.0
+_GROUP_SECONDS = 20.0  # the first group of a new cluster waits for its coordinator to be made
+_ASK_AGAIN_SECONDS = 0.2
 
 
 @asynccontextmanager
@@ -60,3 +64,27 @@ async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     with within(CALL_SECONDS, "listing topics"):
         described: list[dict[str, Any]] = await admin.describe_topics()
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+
+async def group_offsets(
+    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition], clock: Clock
+) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """Return what the group committed, without the partitions where it committed nothing.
+
+    Raises ``BrokerUnavailable``.
+    """
+    deadline = clock.monotonic() + _GROUP_SECONDS
+    while True:
+        try:
+            with within(CALL_SECONDS, f"asking for the offsets of group {group}"):
+                told = await admin.list_consumer_group_offsets(group, partitions=partitions)
+            # A coordinator that is still loading answers with nothing, and the library takes that
+            # for an answer; one that knows answers -1 for a partition without an offset.
+            if len(told) == len(partitions):
+                return {part: told[part] for part in partitions if told[part].offset >= 0}
+            trouble = BrokerUnavailable(f"the offsets of group {group} are not there yet")
+        except BrokerUnavailable as error:
+            trouble = error
+        if clock.monotonic() > deadline:
+            raise trouble
+        await clock.sleep(_ASK_AGAIN_SECONDS)

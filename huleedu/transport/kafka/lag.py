@@ -5,16 +5,15 @@ from collections.abc import Collection, Mapping, Sequence
 import anyio
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from huleedu.core.clock import Clock
-from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.settings import ModuleSettings, Settings
 from huleedu.core.settings_keys import MODULE_PREFIXES
 from huleedu.transport.kafka.administration import (
     CALL_SECONDS,
     REQUEST_TIMEOUT_MS,
     administration,
+    group_offsets,
     partition_counts,
 )
 from huleedu.transport.kafka.connection import KafkaConnection
@@ -22,8 +21,6 @@ from huleedu.transport.kafka.deadlines import within
 from huleedu.transport.kafka.retention import retentions
 from huleedu.transport.kafka.topics import contract_topics
 
-_GROUP_SECONDS = 20.0  # the first group of a new cluster waits for its coordinator to be made
-_ASK_AGAIN_SECONDS = 0.2
 _CLOSE_SECONDS = 2.0
 
 
@@ -68,7 +65,13 @@ async def list_topics(
         ]
         kept = await retentions(admin, [name for name in names if name in counts])
         asked = groups if partitions else ()
-        committed = {group: await _committed(admin, group, partitions, clock) for group in asked}
+        committed = {
+            group: {
+                partition: at.offset
+                for partition, at in (await group_offsets(admin, group, partitions, clock)).items()
+            }
+            for group in asked
+        }
     logs = await _logs(connection, partitions)
     return [
         TopicState(
@@ -93,27 +96,6 @@ def _lag(
         for part, log in logs.items()
         if part.topic == topic
     )
-
-
-async def _committed(
-    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition], clock: Clock
-) -> dict[TopicPartition, int]:
-    """Return what the group committed, without the partitions where it committed nothing."""
-    deadline = clock.monotonic() + _GROUP_SECONDS
-    while True:
-        try:
-            with within(CALL_SECONDS, f"asking for the offsets of group {group}"):
-                told = await admin.list_consumer_group_offsets(group, partitions=partitions)
-            # A coordinator that is still loading answers with nothing, and the library takes that
-            # for an answer; one that knows answers -1 for a partition without an offset.
-            if len(told) == len(partitions):
-                return {part: told[part].offset for part in partitions if told[part].offset >= 0}
-            trouble = BrokerUnavailable(f"the offsets of group {group} are not there yet")
-        except BrokerUnavailable as error:
-            trouble = error
-        if clock.monotonic() > deadline:
-            raise trouble
-        await clock.sleep(_ASK_AGAIN_SECONDS)
 
 
 async def _logs(

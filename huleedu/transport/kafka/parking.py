@@ -132,7 +132,8 @@ class Parking:
         try:
             return await self._deliver(queue)
         except StoreUnavailable:
-            queue.not_before = anyio.current_time() + self._pause(queue.rows[0].attempts)
+            pause = self._pause(max(1, queue.rows[0].attempts))
+            queue.not_before = anyio.current_time() + pause
             return None
         finally:
             queue.is_under_way = False

@@ -35,7 +35,7 @@ class Member:
         membership: type[Membership] = Membership,
     ) -> None:
         times = ConsumerTimes(max_poll_seconds=max_poll_seconds)
-        self.membership = membership(bus.connection, GROUP, [PROCEED], None, times)
+        self.membership = membership(bus.connection, subscription.group, [PROCEED], None, times)
         also = (bus.platform, watchdog_seconds)
         self.group: Group = (
             StatelessGroup(self.membership, subscription, *also)
