@@ -104,10 +104,16 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._els = EssayLifecycle(readiness_timeout=READINESS)
+        self.messages: list[Message] = []
+        """All that was said, as it is published."""
 
     def hears(self, messages: Sequence[Message], now: datetime) -> list[Said]:
         heard = [hear(message) for message in messages]
-        return [fact(message) for message in self._els.apply(self._connection, heard, now)]
+        return self._facts(self._els.apply(self._connection, heard, now))
+
+    def _facts(self, messages: Sequence[Message]) -> list[Said]:
+        self.messages += messages
+        return [fact(message) for message in messages]
 
     def tick(self, now: datetime) -> list[Said]:
         """Let pass what is due, one batch at a time."""
@@ -116,11 +122,11 @@ class Store:
         while (due := next_deadline(self._connection)) is not None and due <= now:
             late = deadlines.pass_readiness(1)
             for timeout in late:
-                said += map(fact, speech.batch_readiness_timeout(timeout, None, now))
+                said += self._facts(speech.batch_readiness_timeout(timeout, None, now))
         while overdue_phases(self._connection, now, PHASE, 1):
             over = deadlines.pass_phases(PHASE, 1)
             for conclusion in over:
-                said += map(fact, speech.phase_concluded(conclusion, None, now))
+                said += self._facts(speech.phase_concluded(conclusion, None, now))
         return said
 
     def statuses(self, batch: str) -> dict[str, EssayStatus]:
