@@ -1,7 +1,8 @@
 """What BOS hears: one transaction for each fetch, decided batch by batch."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -25,7 +26,7 @@ from huleedu.bos.references import (
 from huleedu.bos.repository import BatchRepositoryProtocol, FirstResult
 from huleedu.bos.speech import spellcheck_command
 from huleedu.bos.store import SqliteBatchRepository
-from huleedu.core.enums import EssayStatus, ProcessingEvent
+from huleedu.core.enums import EssayStatus
 from huleedu.core.errors import MalformedMessage, NotFound
 from huleedu.core.logging import create_service_logger, log_event_processing
 from huleedu.core.message import Message
@@ -38,17 +39,10 @@ from huleedu.core.messages import (
 from huleedu.core.platform import Platform
 from huleedu.core.ports import EssayReferences
 from huleedu.core.settings import Settings
-from huleedu.core.topics import topic_name
 from huleedu.store.database import Database
 from huleedu.transport.consumer import Heard, StoreConsumer
+from huleedu.transport.hearing import Hearing, On
 from huleedu.transport.protocol import Consumer, Subscription
-
-HEARD = (
-    ProcessingEvent.BATCH_ESSAYS_READY,
-    ProcessingEvent.BATCH_READINESS_TIMEOUT,
-    ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED,
-    ProcessingEvent.BATCH_PHASE_CONCLUDED,
-)
 
 _logger = create_service_logger("bos")
 
@@ -71,8 +65,7 @@ def subscriptions(
         return StoreConsumer(database, partial(apply, references=found), platform, "bos")
 
     consumer = ReferenceSeeker(references, knowing)
-    topics = [topic_name(event) for event in HEARD]
-    return [Subscription(group, topics, consumer, store=database)]
+    return [Subscription(group, HEARING.topics, consumer, store=database)]
 
 
 def apply(
@@ -91,7 +84,7 @@ def apply(
     before = _load(repository, heard)
     after = dict(before)
     said: list[Message] = []
-    for one, fact in _facts(connection, before, heard, references):
+    for one, fact in _Fetch(connection, before, references).facts(heard):
         decision = decide(after[one.batch_id], fact, now)
         after[one.batch_id] = decision.batch
         _log(one, decision)
@@ -124,34 +117,52 @@ def _load(repository: BatchRepositoryProtocol, heard: Sequence[Heard]) -> Mappin
     return batches
 
 
-def _facts(
-    connection: sqlite3.Connection,
-    batches: Mapping[str, Batch],
-    heard: Sequence[Heard],
-    references: References,
-) -> Iterable[tuple[Heard, Fact]]:
-    """Yield the facts in order; the results of a batch as one, where its last one stands."""
-    counted = _count_results(connection, batches, heard)
-    last_result = {
-        one.batch_id: one for one in heard if isinstance(one.data, SpellcheckResultDataV1)
-    }
-    for one in heard:
-        data = one.data
-        if isinstance(data, SpellcheckResultDataV1):
-            if last_result[one.batch_id] is one and one.batch_id in counted:
-                yield one, counted[one.batch_id]
-        elif isinstance(data, BatchEssaysReady):
-            yield one, EssaysReady(references_in(data, references))
-        elif isinstance(data, ELSBatchPhaseOutcomeV1):
-            yield one, _phase_concluded(data, one.attempt)
-        elif isinstance(data, BatchReadinessTimeout):
-            yield one, ReadinessTimedOut(data.metadata.timestamp, tuple(data.missing_essay_ids))
-        else:
-            raise TypeError(f"BOS does not listen to {one.event.value}")
+@dataclass
+class _Fetch:
+    """The facts that the messages of a fetch come to; ``batches`` are as they were before it."""
+
+    connection: sqlite3.Connection
+    batches: Mapping[str, Batch]
+    references: References
+    _found: list[tuple[Heard, Fact]] = field(default_factory=list)
+
+    def facts(self, heard: Sequence[Heard]) -> Sequence[tuple[Heard, Fact]]:
+        """Return the facts in order; the results of a batch as one, where its last one stands."""
+        HEARING.take(self, heard)
+        places = {id(one): place for place, one in enumerate(heard)}
+        return sorted(self._found, key=lambda pair: places[id(pair[0])])
+
+    def ready(self, heard: Sequence[Heard[BatchEssaysReady]]) -> None:
+        self._found += [
+            (one, EssaysReady(references_in(one.data, self.references))) for one in heard
+        ]
+
+    def timed_out(self, heard: Sequence[Heard[BatchReadinessTimeout]]) -> None:
+        for one in heard:
+            missing = tuple(one.data.missing_essay_ids)
+            self._found.append((one, ReadinessTimedOut(one.data.metadata.timestamp, missing)))
+
+    def results(self, heard: Sequence[Heard[SpellcheckResultDataV1]]) -> None:
+        counted = _count_results(self.connection, self.batches, heard)
+        last = {one.batch_id: one for one in heard}
+        self._found += [(last[batch_id], fact) for batch_id, fact in counted.items()]
+
+    def concluded(self, heard: Sequence[Heard[ELSBatchPhaseOutcomeV1]]) -> None:
+        self._found += [(one, _phase_concluded(one)) for one in heard]
+
+
+HEARING = Hearing[_Fetch](
+    On(BatchEssaysReady, _Fetch.ready),
+    On(BatchReadinessTimeout, _Fetch.timed_out),
+    On(SpellcheckResultDataV1, _Fetch.results),
+    On(ELSBatchPhaseOutcomeV1, _Fetch.concluded),
+)
 
 
 def _count_results(
-    connection: sqlite3.Connection, batches: Mapping[str, Batch], heard: Sequence[Heard]
+    connection: sqlite3.Connection,
+    batches: Mapping[str, Batch],
+    heard: Sequence[Heard[SpellcheckResultDataV1]],
 ) -> Mapping[str, ResultsCounted]:
     repository = SqliteBatchRepository(connection)
     results = [
@@ -162,8 +173,7 @@ def _count_results(
             one.data.status is EssayStatus.SPELLCHECKED_SUCCESS,
         )
         for one in heard
-        if isinstance(one.data, SpellcheckResultDataV1)
-        and counts_for(batches[one.batch_id], one.attempt)
+        if counts_for(batches[one.batch_id], one.attempt)
     ]
     registered = repository.load_essay_ids({result.batch_id for result in results})
     for result in results:
@@ -178,9 +188,10 @@ def _count_results(
     )
 
 
-def _phase_concluded(data: ELSBatchPhaseOutcomeV1, attempt: int | None) -> PhaseConcluded:
+def _phase_concluded(one: Heard[ELSBatchPhaseOutcomeV1]) -> PhaseConcluded:
+    data = one.data
     return PhaseConcluded(
-        attempt or 1,
+        one.attempt or 1,
         data.phase_status,
         len(data.processed_essays),
         len(data.failed_essay_ids),

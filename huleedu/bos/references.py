@@ -100,7 +100,9 @@ def _without_references(delivery: Delivery) -> Iterator[Heard]:
             heard = hear(message)
         except MalformedMessage:
             continue  # the consumer sets it aside, with its cause
-        data = heard.data
-        assert isinstance(data, BatchEssaysReady)
-        if data.ready_essays is None and data.ready_essay_ids:
+        if isinstance(heard.data, BatchEssaysReady) and _lacks_references(heard.data):
             yield heard
+
+
+def _lacks_references(data: BatchEssaysReady) -> bool:
+    return data.ready_essays is None and bool(data.ready_essay_ids)

@@ -64,6 +64,11 @@ ELS_READINESS_TIMEOUTS = Counter(
 ELS_PHASES_OVERDUE = Counter(
     "huleedu_els_phases_overdue_total", "Phases whose rest failed because nothing moved on."
 )
+ELS_SKIPPED = Counter(
+    "huleedu_els_skipped_total",
+    "Registrations and texts that changed nothing: repeated, other_ids.",
+    ["event", "reason"],
+)
 ELS_UNSAYABLE = Counter(
     "huleedu_els_unsayable_total",
     "What could not be said of a batch because it is too large for one event.",

@@ -105,6 +105,9 @@ def renamed(environment: Mapping[str, str]) -> dict[ProcessingEvent, Topic]:
 
 TOPICS: Mapping[ProcessingEvent, Topic] = MappingProxyType(renamed(os.environ))
 _EVENTS: Mapping[str, ProcessingEvent] = {topic.name: event for event, topic in TOPICS.items()}
+_BY_TYPE: Mapping[type[EventData], ProcessingEvent] = {
+    topic.data_type: event for event, topic in TOPICS.items()
+}
 
 
 def topic_name(event: ProcessingEvent) -> str:
@@ -114,6 +117,11 @@ def topic_name(event: ProcessingEvent) -> str:
     except KeyError:
         mapped = ", ".join(sorted(known.name for known in TOPICS))
         raise ValueError(f"{event.name} has no topic; these have one: {mapped}") from None
+
+
+def event_of(data_type: type[EventData]) -> ProcessingEvent:
+    """Return the event whose data has this type."""
+    return _BY_TYPE[data_type]
 
 
 def event_on(topic: str) -> ProcessingEvent:

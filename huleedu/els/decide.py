@@ -26,6 +26,9 @@ from huleedu.els.model import (
 LEAP_MIN = timedelta(minutes=1)
 """A time further ahead of the clock than this was read from a clock that was wrong."""
 
+REGISTERED_ALREADY = "it is registered already"
+REGISTERED_OTHERWISE = "it is registered already, with other ids"
+
 
 def register(view: BatchView, registration: Registration) -> ReadinessDecision:
     """Open the batch; texts that came early are joined, those of other essays refused.
@@ -34,9 +37,11 @@ def register(view: BatchView, registration: Registration) -> ReadinessDecision:
     cancelled one never, and the deadline of an extension goes before the registration's own.
     A second registration changes nothing.
     """
-    if view.registered is not None:
-        return ReadinessDecision(view=view)
     registered = frozenset(registration.essay_ids)
+    if view.registered is not None:
+        is_same = view.registered == registered
+        skipped = REGISTERED_ALREADY if is_same else REGISTERED_OTHERWISE
+        return ReadinessDecision(view=view, skipped=skipped)
     strangers = [essay_id for essay_id in view.slots if essay_id not in registered]
     slots = {essay_id: text for essay_id, text in view.slots.items() if essay_id in registered}
     complete = len(slots) == len(registered)
@@ -71,12 +76,13 @@ def take(view: BatchView, contents: Sequence[Content]) -> ReadinessDecision:
     filled, ready = view.filled, view.ready
     kept: dict[str, Text] = {}
     refused: list[Refusal] = []
+    repeated: list[Content] = []
     for content in contents:
         essay_id, storage_id = content.essay_id, content.text.storage_id
         if view.registered is not None and essay_id not in view.registered:
             refused.append(_refusal(content, RefusalReason.NOT_REGISTERED))
         elif slots.get(essay_id) == storage_id:
-            continue
+            repeated.append(content)
         elif ready or view.cancelled:
             refused.append(_refusal(content, _why_over(view)))
         else:
@@ -89,6 +95,7 @@ def take(view: BatchView, contents: Sequence[Content]) -> ReadinessDecision:
         view=replace(view, slots=slots, filled=filled, ready=ready),
         kept=kept,
         refused=refused,
+        repeated=repeated,
         became_ready=ready and not view.ready,
     )
 

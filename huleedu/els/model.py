@@ -76,11 +76,13 @@ class ReadinessDecision(msgspec.Struct, frozen=True, kw_only=True):
     kept: Mapping[str, Text] = {}
     """Texts to keep: essay id → text, in a free slot or in place of what it held."""
     refused: Sequence[Refusal] = ()
+    repeated: Sequence[Content] = ()
+    """Texts that their slots held already: they change nothing."""
     dropped: Sequence[str] = ()
     """Essay ids of texts kept so far that turned out not to belong to the batch."""
     became_ready: bool = False
     skipped: str = ""
-    """Why a wish changes nothing, in words; empty: it does."""
+    """Why a wish or a registration changes nothing, in words; empty: it does."""
 
 
 class PhaseView(msgspec.Struct, frozen=True):

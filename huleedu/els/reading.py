@@ -6,6 +6,7 @@ from huleedu.core.enums import ContentType
 from huleedu.core.messages import (
     BatchCancelled,
     BatchEssaysRegistered,
+    BatchProceedRequested,
     BatchReadinessExtended,
     BatchServiceSpellcheckInitiateCommandDataV1,
     EssayContentReady,
@@ -23,53 +24,49 @@ def correlation_id_of(one: Heard) -> str | None:
     return None if correlation_id is None else str(correlation_id)
 
 
-def extension_in(one: Heard) -> Extension:
+def extension_in(one: Heard[BatchReadinessExtended]) -> Extension:
     """Return until when a batch is to wait."""
     data = one.data
-    assert isinstance(data, BatchReadinessExtended)
     return Extension(data.batch_id, correlation_id_of(one), data.deadline)
 
 
-def proceed_in(one: Heard) -> Wish:
+def proceed_in(one: Heard[BatchProceedRequested]) -> Wish:
     """Return which batch is to go on."""
     return Wish(one.batch_id, correlation_id_of(one))
 
 
-def cancellation_in(one: Heard) -> Cancellation:
+def cancellation_in(one: Heard[BatchCancelled]) -> Cancellation:
     """Return which batch is to stop, and why."""
     data = one.data
-    assert isinstance(data, BatchCancelled)
     return Cancellation(data.batch_id, correlation_id_of(one), data.reason)
 
 
-def registration_in(one: Heard, now: datetime, deadline: datetime) -> Registration:
+def registration_in(
+    one: Heard[BatchEssaysRegistered], now: datetime, deadline: datetime
+) -> Registration:
     """Return a registration, with its ``deadline`` where it names no other from now."""
     data = one.data
-    assert isinstance(data, BatchEssaysRegistered)
     timeout = one.readiness_timeout
     return Registration(data.batch_id, data.essay_ids, now + timeout if timeout else deadline)
 
 
-def content_in(one: Heard) -> Content:
+def content_in(one: Heard[EssayContentReady]) -> Content:
     """Return an essay's text."""
     data = one.data
-    assert isinstance(data, EssayContentReady)
     text = Text(data.text_storage_id, data.student_name, data.student_email, data.file_name)
     return Content(data.batch_id, data.essay_id, text)
 
 
-def command_in(one: Heard) -> Command:
+def command_in(one: Heard[BatchServiceSpellcheckInitiateCommandDataV1]) -> Command:
     """Return what is to be checked; without the header it is the first attempt."""
     data = one.data
-    assert isinstance(data, BatchServiceSpellcheckInitiateCommandDataV1)
     essay_ids = [essay.essay_id for essay in data.essays_to_process]
     return Command(one.batch_id, essay_ids, data.language, one.attempt or 1)
 
 
-def result_in(one: Heard) -> Result:
+def result_in(one: Heard[SpellcheckResultDataV1]) -> Result:
     """Return a checker's answer."""
     data = one.data
-    assert isinstance(data, SpellcheckResultDataV1)
     return Result(
         batch_id=one.batch_id,
         essay_id=data.essay_id,

@@ -26,19 +26,23 @@ class BatchEssayTracker:
     def register_batch(
         self, registrations: Sequence[Registration], correlation_ids: Mapping[str, str | None]
     ) -> Sequence[ReadinessDecision]:
-        """Open batches; returns what follows for each that was not registered before."""
-        first = {registration.batch_id: registration for registration in reversed(registrations)}
-        views = self._views(first, all_slots=True)
-        decisions = [
-            register(views[batch_id], registration)
-            for batch_id, registration in first.items()
-            if views[batch_id].registered is None
+        """Open batches; returns a decision for each registration, in their order.
+
+        Of several about one batch the first counts.
+        """
+        views = dict(self._views({one.batch_id for one in registrations}, all_slots=True))
+        decisions: list[ReadinessDecision] = []
+        for registration in registrations:
+            decision = register(views[registration.batch_id], registration)
+            views[registration.batch_id] = decision.view
+            decisions.append(decision)
+        opened = [
+            (registration, decision)
+            for registration, decision in zip(registrations, decisions, strict=True)
+            if not decision.skipped
         ]
         # Mostly one for all of them, each of which costs more than the rest of its row.
-        deadlines = {
-            moment: text_of(moment)
-            for moment in {registration.deadline for registration in first.values()}
-        }
+        deadlines = {moment: text_of(moment) for moment in {one.deadline for one, _ in opened}}
         self._connection.executemany(
             "INSERT INTO batch (batch_id, correlation_id, essay_ids, filled, registered_at,"
             " ready_at, closed_at, deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -52,21 +56,21 @@ class BatchEssayTracker:
                 (
                     decision.view.batch_id,
                     correlation_ids.get(decision.view.batch_id),
-                    json_list(list(first[decision.view.batch_id].essay_ids)),
+                    json_list(list(registration.essay_ids)),
                     decision.view.filled,
                     self._at,
                     self._at if decision.view.ready else None,
                     self._at if decision.view.closed else None,
-                    deadlines[first[decision.view.batch_id].deadline],
+                    deadlines[registration.deadline],
                 )
-                for decision in decisions
+                for registration, decision in opened
             ],
         )
         self._connection.executemany(
             "DELETE FROM essay WHERE batch_number = ? AND essay_id = ?",
             [
                 (self._numbers[d.view.batch_id], essay_id)
-                for d in decisions
+                for _, d in opened
                 for essay_id in d.dropped
             ],
         )

@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from huleedu.core.enums import ProcessingEvent, RefusalReason
+from huleedu.core.enums import RefusalReason
 from huleedu.core.logging import create_service_logger, log_event_processing
 from huleedu.core.message import Message
 from huleedu.core.messages import (
@@ -15,19 +16,12 @@ from huleedu.core.messages import (
 )
 from huleedu.core.platform import Platform
 from huleedu.core.settings import FilesSettings
-from huleedu.core.topics import topic_name
 from huleedu.files.model import Registration
 from huleedu.files.store import add_registrations, note_endings, note_refusal
 from huleedu.store.database import Database
 from huleedu.transport.consumer import Heard, StoreConsumer
+from huleedu.transport.hearing import Hearing, On
 from huleedu.transport.protocol import Subscription
-
-HEARD = (
-    ProcessingEvent.BATCH_ESSAYS_REGISTERED,
-    ProcessingEvent.ESSAY_CONTENT_REFUSED,
-    ProcessingEvent.BATCH_PROCEED_REQUESTED,
-    ProcessingEvent.BATCH_CANCELLED,
-)
 
 _logger = create_service_logger("files")
 
@@ -39,7 +33,7 @@ def subscriptions(
     return [
         Subscription(
             group=settings.consumer_group or "",
-            topics=[topic_name(event) for event in HEARD],
+            topics=HEARING.topics,
             consumer=StoreConsumer(database, apply, platform, "files"),
             store=database,
         )
@@ -50,39 +44,56 @@ def apply(
     connection: sqlite3.Connection, heard: Sequence[Heard], now: datetime
 ) -> Sequence[Message]:
     """Learn registrations, refusals, and which batches take no more texts; nothing follows."""
-    registered = [_registration(o) for o in heard if isinstance(o.data, BatchEssaysRegistered)]
-    add_registrations(connection, registered, now)
-    for one in heard:
-        if isinstance(one.data, EssayContentRefused):
-            _note_refusal(connection, one, one.data)
-    note_endings(connection, [(o.batch_id, why) for o in heard if (why := _ending(o)) is not None])
+    HEARING.take(_Fetch(connection, now), heard)
     return []
 
 
-def _ending(one: Heard) -> RefusalReason | None:
-    """Return why the batch takes no more texts after this, if it is about that.
+@dataclass(frozen=True)
+class _Fetch:
+    """What the messages of a fetch are applied to."""
 
-    A text of any essay that comes too late tells the same of all others.
-    """
-    match one.data:
-        case BatchCancelled():
-            return RefusalReason.BATCH_CANCELLED
-        case BatchProceedRequested():
-            return RefusalReason.BATCH_CLOSED
-        case EssayContentRefused(reason=reason) if reason is not RefusalReason.NOT_REGISTERED:
-            return reason
-        case _:
-            return None
+    connection: sqlite3.Connection
+    now: datetime
+
+    def registered(self, heard: Sequence[Heard[BatchEssaysRegistered]]) -> None:
+        registrations = [
+            Registration(one.batch_id, one.envelope.correlation_id, one.data.essay_ids)
+            for one in heard
+        ]
+        add_registrations(self.connection, registrations, self.now)
+
+    def refused(self, heard: Sequence[Heard[EssayContentRefused]]) -> None:
+        for one in heard:
+            _note_refusal(self.connection, one)
+        # A text of any essay that comes too late says the same of all others.
+        endings = [
+            (one.batch_id, one.data.reason)
+            for one in heard
+            if one.data.reason is not RefusalReason.NOT_REGISTERED
+        ]
+        note_endings(self.connection, endings)
+
+    def proceeded(self, heard: Sequence[Heard[BatchProceedRequested]]) -> None:
+        self._end(heard, RefusalReason.BATCH_CLOSED)
+
+    def cancelled(self, heard: Sequence[Heard[BatchCancelled]]) -> None:
+        self._end(heard, RefusalReason.BATCH_CANCELLED)
+
+    def _end(self, heard: Sequence[Heard], why: RefusalReason) -> None:
+        note_endings(self.connection, [(one.batch_id, why) for one in heard])
 
 
-def _registration(one: Heard) -> Registration:
-    data = one.data
-    assert isinstance(data, BatchEssaysRegistered)
-    return Registration(one.batch_id, one.envelope.correlation_id, data.essay_ids)
+HEARING = Hearing[_Fetch](
+    On(BatchEssaysRegistered, _Fetch.registered),
+    On(EssayContentRefused, _Fetch.refused),
+    On(BatchProceedRequested, _Fetch.proceeded),
+    On(BatchCancelled, _Fetch.cancelled),
+)
 
 
-def _note_refusal(connection: sqlite3.Connection, one: Heard, refused: EssayContentRefused) -> None:
+def _note_refusal(connection: sqlite3.Connection, one: Heard[EssayContentRefused]) -> None:
     # A text that came from elsewhere (BOS sends some itself) may be refused as well.
+    refused = one.data
     is_ours = note_refusal(
         connection, one.batch_id, refused.essay_id, refused.storage_id, refused.reason.value
     )

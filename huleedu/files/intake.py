@@ -142,7 +142,11 @@ def _unreadable(file: IncomingFile, error: str, reason: str) -> FileReceipt:
 
 
 def _tell(registration: Registration, receipts: Sequence[FileReceipt], request_id: UUID) -> None:
-    """Count and log what became of the files; their names, often a student's, are not logged."""
+    """Count and log what became of the files.
+
+    Neither their names, often a pupil's, nor the ids of their essays, which may be one, are in the
+    log above DEBUG.
+    """
     batch_id, correlation_id = registration.batch_id, registration.correlation_id
     about = {
         "batch_id": batch_id,
@@ -153,9 +157,10 @@ def _tell(registration: Registration, receipts: Sequence[FileReceipt], request_i
         FILES_RECEIVED.labels(receipt.outcome.value).inc()
         _logger.info(
             "file_received",
-            essay_id=receipt.essay_id,
             outcome=receipt.outcome.value,
             reason=receipt.reason,
             **about,
         )
+        if receipt.essay_id is not None:
+            _logger.debug("file_of_essay", essay_id=receipt.essay_id, **about)
     _logger.info("upload_received", files=len(receipts), **about)

@@ -13,7 +13,9 @@ from huleedu.core.messages import (
     BatchCancelled,
     BatchEssaysReady,
     BatchEssaysRegistered,
+    BatchProceedRequested,
     BatchReadinessExtended,
+    BatchReadinessTimeout,
     ELSBatchPhaseOutcomeV1,
     EssayContentReady,
     EssayContentRefused,
@@ -40,11 +42,12 @@ def touched(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     )
 
 
-def registered(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def registered(
+    connection: sqlite3.Connection, heard: Sequence[Heard[BatchEssaysRegistered]]
+) -> None:
     """Note the essays of a batch in their order; a second registration changes nothing."""
     for one in heard:
         data = one.data
-        assert isinstance(data, BatchEssaysRegistered)
         correlation_id = one.envelope.correlation_id
         updated = connection.execute(
             "UPDATE batch SET registered_at = ?, expected_count = ?, correlation_id = ?"
@@ -64,12 +67,13 @@ def registered(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
             )
 
 
-def content_ready(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def content_ready(
+    connection: sqlite3.Connection, heard: Sequence[Heard[EssayContentReady]]
+) -> None:
     """Note the texts of essays, each with what its latest announcement says of its author."""
     rows = []
     for one in heard:
         data = one.data
-        assert isinstance(data, EssayContentReady)
         rows.append(
             (
                 data.batch_id,
@@ -92,12 +96,13 @@ def content_ready(connection: sqlite3.Connection, heard: Sequence[Heard]) -> Non
     )
 
 
-def content_refused(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def content_refused(
+    connection: sqlite3.Connection, heard: Sequence[Heard[EssayContentRefused]]
+) -> None:
     """Note the texts that a batch did not take; of several reasons the first by name stays."""
     rows = []
     for one in heard:
         data = one.data
-        assert isinstance(data, EssayContentRefused)
         rows.append((data.batch_id, data.essay_id, data.storage_id, data.reason.value))
     connection.executemany(
         "INSERT INTO essay_text (batch_id, essay_id, storage_id, refused_because)"
@@ -107,11 +112,10 @@ def content_refused(connection: sqlite3.Connection, heard: Sequence[Heard]) -> N
     )
 
 
-def batch_ready(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def batch_ready(connection: sqlite3.Connection, heard: Sequence[Heard[BatchEssaysReady]]) -> None:
     """Note which essays a batch goes on with; it is ready once, a repeat changes nothing."""
     for one in heard:
         data = one.data
-        assert isinstance(data, BatchEssaysReady)
         updated = connection.execute(
             "UPDATE batch SET ready_at = ?, ready_count = ?"
             " WHERE batch_id = ? AND ready_at IS NULL",
@@ -130,7 +134,9 @@ def batch_ready(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
             )
 
 
-def timed_out(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def timed_out(
+    connection: sqlite3.Connection, heard: Sequence[Heard[BatchReadinessTimeout]]
+) -> None:
     """Note the latest deadline that passed with essays missing."""
     connection.executemany(
         "UPDATE batch SET timed_out_at = max(coalesce(timed_out_at, ''), ?) WHERE batch_id = ?",
@@ -138,12 +144,13 @@ def timed_out(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     )
 
 
-def extended(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def extended(
+    connection: sqlite3.Connection, heard: Sequence[Heard[BatchReadinessExtended]]
+) -> None:
     """Note the deadline of the latest extension."""
     rows = []
     for one in heard:
         data = one.data
-        assert isinstance(data, BatchReadinessExtended)
         rows.append((to_text(data.deadline), said_at(one), data.batch_id))
     connection.executemany(
         "UPDATE batch SET deadline = ?1, deadline_said_at = ?2 WHERE batch_id = ?3"
@@ -152,7 +159,9 @@ def extended(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     )
 
 
-def proceeded(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def proceeded(
+    connection: sqlite3.Connection, heard: Sequence[Heard[BatchProceedRequested]]
+) -> None:
     """Note when a batch was first told to go on with what is there."""
     connection.executemany(
         "UPDATE batch SET proceeded_at = min(coalesce(proceeded_at, ?1), ?1) WHERE batch_id = ?2",
@@ -160,12 +169,11 @@ def proceeded(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     )
 
 
-def cancelled(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def cancelled(connection: sqlite3.Connection, heard: Sequence[Heard[BatchCancelled]]) -> None:
     """Note when a batch was first cancelled, by whom, and the reason given then."""
     rows = []
     for one in heard:
         data = one.data
-        assert isinstance(data, BatchCancelled)
         at = to_text(data.cancellation_time)
         rows.append((at, data.reason, data.cancelled_by, data.batch_id))
     connection.executemany(
@@ -177,12 +185,13 @@ def cancelled(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
     )
 
 
-def spellcheck_requested(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def spellcheck_requested(
+    connection: sqlite3.Connection, heard: Sequence[Heard[EssayLifecycleSpellcheckRequestV1]]
+) -> None:
     """Note the newest attempt in which an essay's check was asked for."""
     rows = []
     for one in heard:
         data = one.data
-        assert isinstance(data, EssayLifecycleSpellcheckRequestV1)
         attempt = one.attempt or 1
         rows.append((one.batch_id, data.essay_id, attempt, said_at(one), data.text_storage_id))
     connection.executemany(
@@ -196,7 +205,9 @@ def spellcheck_requested(connection: sqlite3.Connection, heard: Sequence[Heard])
     )
 
 
-def result_received(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def result_received(
+    connection: sqlite3.Connection, heard: Sequence[Heard[SpellcheckResultDataV1]]
+) -> None:
     """Note the first answer of each attempt; of those that name none, the latest."""
     connection.executemany(
         "INSERT INTO essay_result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -212,9 +223,8 @@ def result_received(connection: sqlite3.Connection, heard: Sequence[Heard]) -> N
     )
 
 
-def _result_row(one: Heard) -> tuple[object, ...]:
+def _result_row(one: Heard[SpellcheckResultDataV1]) -> tuple[object, ...]:
     data = one.data
-    assert isinstance(data, SpellcheckResultDataV1)
     error = data.system_metadata.error_info
     return (
         one.batch_id,
@@ -236,12 +246,13 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def phase_concluded(connection: sqlite3.Connection, heard: Sequence[Heard]) -> None:
+def phase_concluded(
+    connection: sqlite3.Connection, heard: Sequence[Heard[ELSBatchPhaseOutcomeV1]]
+) -> None:
     """Note the outcome of the newest attempt, for the batch and for each of its essays."""
     batches, essays = [], []
     for one in heard:
         data = one.data
-        assert isinstance(data, ELSBatchPhaseOutcomeV1)
         attempt = one.attempt or 1
         batches.append((attempt, data.phase_status.value, said_at(one), data.batch_id))
         essays += [(data.batch_id, e.essay_id, attempt, 1) for e in data.processed_essays]

@@ -203,8 +203,4 @@ def _request(message: Message) -> _Request:
     heard = hear(message)
     data = heard.data
     assert isinstance(data, EssayLifecycleSpellcheckRequestV1)
-    if data.batch_id is None:
-        raise MalformedMessage(
-            f"request {heard.envelope.event_id} for essay {data.essay_id!r} names no batch"
-        )
-    return _Request(heard, data, data.batch_id)
+    return _Request(heard, data, heard.batch_id)

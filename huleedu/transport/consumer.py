@@ -5,8 +5,10 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Generic
 
 import msgspec
+from typing_extensions import TypeVar
 
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.envelope import EventEnvelope, decode
@@ -30,15 +32,18 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,15})?", re.ASCII)
 _ATTEMPT = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """One decoded message."""
+DataT_co = TypeVar("DataT_co", bound=EventData, default=EventData, covariant=True)
+
+
+class Heard(msgspec.Struct, Generic[DataT_co], frozen=True):
+    """One decoded message; ``Heard[T]`` is one whose data is known to be a T."""
 
     event: ProcessingEvent
-    envelope: EventEnvelope[EventData]
+    envelope: EventEnvelope[DataT_co]
     message: Message
 
     @property
-    def data(self) -> EventData:
+    def data(self) -> DataT_co:
         """What was said."""
         return self.envelope.data
 

@@ -68,8 +68,20 @@ async def test_the_correlation_id_is_the_registrations(here: School) -> None:
     (line,) = [line for line in lines if line["event"] == "file_received"]
     assert line["correlation_id"] == str(CORRELATION)
     assert line["request_id"] == request_id
-    assert (line["batch_id"], line["essay_id"]) == ("b", "e1")
+    assert line["batch_id"] == "b"
     assert "Anna" not in str(lines)
+
+
+async def test_an_essay_id_that_is_a_name_is_logged_on_debug_only(here: School) -> None:
+    """Who may read the log learns how many files came, and not from whom."""
+    await here.registers("named", ["astrid.blomkvist", "e2"])
+
+    with capture_logs() as lines:
+        await here.uploads("named", [("astrid.blomkvist.txt", b"A")])
+
+    telling = {line["log_level"] for line in lines if "blomkvist" in str(line)}
+    assert telling == {"debug"}
+    assert "file_received" in {line["event"] for line in lines}
 
 
 async def test_essay_ids_belong_to_the_files_that_follow_them(here: School) -> None:

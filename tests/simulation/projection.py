@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from huleedu.core.enums import EssayStatus
 from huleedu.core.message import Message
 from huleedu.core.messages import SpellcheckResultDataV1
-from huleedu.core.topics import topic_name
 from huleedu.results import handlers as results_handlers
 from huleedu.transport.consumer import hear
 from huleedu.transport.kafka.membership import message_of
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def said_to_results(world: "World") -> Iterator[Message]:
     """Yield the messages of all topics that results listens to."""
-    wanted = {topic_name(event) for event in results_handlers.HEARD}
+    wanted = set(results_handlers.HEARING.topics)
     if world.broker is not None:
         for partition, records in world.broker.all_visible().items():
             if partition.topic in wanted:
