@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.messages import (
     BatchCancelled,
@@ -105,7 +107,7 @@ def renamed(environment: Mapping[str, str]) -> dict[ProcessingEvent, Topic]:
 
 TOPICS: Mapping[ProcessingEvent, Topic] = MappingProxyType(renamed(os.environ))
 _EVENTS: Mapping[str, ProcessingEvent] = {topic.name: event for event, topic in TOPICS.items()}
-_BY_TYPE: Mapping[type[EventData], ProcessingEvent] = {
+_BY_TYPE: Mapping[type[msgspec.Struct], ProcessingEvent] = {
     topic.data_type: event for event, topic in TOPICS.items()
 }
 
@@ -119,7 +121,7 @@ def topic_name(event: ProcessingEvent) -> str:
         raise ValueError(f"{event.name} has no topic; these have one: {mapped}") from None
 
 
-def event_of(data_type: type[EventData]) -> ProcessingEvent:
+def event_of(data_type: type[msgspec.Struct]) -> ProcessingEvent:
     """Return the event whose data has this type."""
     return _BY_TYPE[data_type]
 
