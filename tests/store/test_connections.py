@@ -12,6 +12,7 @@ from huleedu.store import database
 from huleedu.store.database import GROUP_COMMIT_MAX, READERS_MAX
 from tests.store.test_trouble import disk_full_above
 from tests.support.connections import watched_connections
+from tests.support.eventually import eventually
 from tests.support.stores import note_store, read_notes, write_note
 
 pytestmark = pytest.mark.anyio
@@ -55,13 +56,15 @@ async def test_no_more_readers_than_are_allowed(tmp_path: Path) -> None:
         go_on.wait(10)
         return read_notes(connection)
 
+    async def count() -> int:
+        return len(reading)
+
     with watched_connections() as connections:
         async with note_store(tmp_path / "s.db") as store:
             async with anyio.create_task_group() as tasks:
                 for _ in range(3 * READERS_MAX):
                     tasks.start_soon(store.read, slow)
-                while len(reading) < READERS_MAX:
-                    await anyio.sleep(0.01)
+                await eventually(count, lambda seen: seen == READERS_MAX)
                 await anyio.wait_all_tasks_blocked()
                 assert len(reading) == READERS_MAX
                 go_on.set()
