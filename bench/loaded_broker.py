@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.workload import PARTITIONS, READY, Event
 from huleedu.core.enums import ProcessingEvent
-from huleedu.core.topics import TOPICS
-from huleedu.els.handlers import HEARD
+from huleedu.core.topics import topic_name
+from huleedu.els.handlers import HEARING
 from tests.support.kafka_topics import create_topic, delete_topics
 
 QUIET_MS = 1_000
@@ -30,7 +30,8 @@ class Outcome:
 @asynccontextmanager
 async def loaded_topics(servers: str, prefix: str, events: Sequence[Event]) -> AsyncIterator[None]:
     """Make fresh topics under ``prefix`` with these events in them; delete them afterwards."""
-    names = [prefix + TOPICS[event].name for event in (*HEARD, ProcessingEvent.BATCH_ESSAYS_READY)]
+    ready = topic_name(ProcessingEvent.BATCH_ESSAYS_READY)
+    names = [prefix + topic for topic in (*HEARING.topics, ready)]
     for name in names:
         await create_topic(servers, name, partitions=PARTITIONS)
     try:
