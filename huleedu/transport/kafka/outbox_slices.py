@@ -63,7 +63,7 @@ def read_slice(
 ) -> Slice:
     """Return the unsent rows with ids above ``after``, in order.
 
-    At most ``rows_max``, and no more once they pass ``bytes_max`` bytes.
+    At most ``rows_max``, and no more once they have ``bytes_max`` bytes.
     """
     # NOT INDEXED: by id; the index over unsent rows would sort a whole backlog for every slice.
     rows = connection.execute(

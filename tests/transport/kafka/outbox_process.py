@@ -108,12 +108,17 @@ class OutboxProcess:
         self._leads = asyncio.Event()
         self._dies_at: Step | None = None
         self._last_step: Step | None = None
+        self._life: anyio.CancelScope | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the file; the relay waits for :meth:`publish`."""
         await self.database.open()
-        self._running = asyncio.create_task(self._relay.run())
+        self._running = asyncio.create_task(self._live())
+
+    async def _live(self) -> None:
+        with anyio.CancelScope() as self._life:
+            await self._relay.run()
 
     async def say(self, messages: Sequence[Message]) -> None:
         now = SystemClock().now()
@@ -146,7 +151,10 @@ class OutboxProcess:
     async def end(self) -> None:
         """Be gone; what was not committed is undone."""
         if self._running is not None:
-            self._running.cancel()
+            if self._life is None:  # it has not run yet
+                self._running.cancel()
+            else:
+                self._life.cancel()
             (fault,) = await asyncio.gather(self._running, return_exceptions=True)
             if isinstance(fault, Exception) and not _is_death(fault):
                 raise fault

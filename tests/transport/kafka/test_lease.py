@@ -1,11 +1,13 @@
 """One relay an outbox: who may publish, and when the next one may."""
 
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import pytest
@@ -20,6 +22,7 @@ from tests.support.simulated import FakeClock
 
 pytestmark = pytest.mark.anyio
 
+T = TypeVar("T")
 MIGRATIONS = (outbox_migrations, outbox_identity_migrations)
 
 _HOLDER = """
@@ -139,6 +142,55 @@ async def test_one_who_sleeps_too_long_has_lapsed(tmp_path: Path) -> None:
         await second.release()
 
 
+class Overtaken(Database):
+    """A store in which something happens just before a write, once."""
+
+    def __init__(self, path: Path, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(path, MIGRATIONS, ThreadHops())
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            await meanwhile()
+        return await super().write(work)
+
+
+async def test_one_who_wakes_up_at_the_last_moment_has_not_lapsed(tmp_path: Path) -> None:
+    """A beat between the look at a lapsed lease and its taking keeps it for another 5 s."""
+    async with store(tmp_path) as database:
+        sleeper, clock = lease(database, "a", FakeClock()), WaitingClock()
+        await sleeper.acquire()
+        overtaken = Overtaken(database.path, sleeper.beat)
+        try:
+            second = lease(overtaken, "b", clock)
+            await second.acquire()
+
+            assert clock.slept >= 2 * LAPSE_SECONDS
+            assert not await sleeper.beat()
+            await second.release()
+        finally:
+            await overtaken.close()
+
+
+async def test_of_two_who_find_a_lapsed_lease_one_takes_it(tmp_path: Path) -> None:
+    """Whoever is the second to take it has to wait until the first one has lapsed."""
+    async with store(tmp_path) as database:
+        sleeper, clock = lease(database, "a", FakeClock()), WaitingClock()
+        await sleeper.acquire()
+        first = lease(database, "b", WaitingClock())
+        overtaken = Overtaken(database.path, first.acquire)
+        try:
+            second = lease(overtaken, "c", clock)
+            await second.acquire()
+
+            assert clock.slept >= 2 * LAPSE_SECONDS
+            assert not await first.beat()
+            await second.release()
+        finally:
+            await overtaken.close()
+
+
 async def test_a_lock_left_by_a_sleeper_does_not_unseat_the_next(tmp_path: Path) -> None:
     """Who took over from a sleeper never had its lock; that this lock is gone means nothing."""
     async with store(tmp_path) as database:
@@ -160,6 +212,33 @@ async def test_a_lock_left_by_a_sleeper_does_not_unseat_the_next(tmp_path: Path)
 
         assert waiting.cancelled_caught
         assert await second.beat()
+        await second.release()
+
+
+async def test_one_who_waits_leaves_the_lock_to_the_holder(tmp_path: Path) -> None:
+    """A holder that took over without the lock gets it as soon as it is free, or nobody would
+    learn at once that this holder died."""
+    async with store(tmp_path) as database:
+        sleeper, second = (lease(database, name, WaitingClock()) for name in "ab")
+        await sleeper.acquire()
+        await second.acquire()
+        await sleeper.beat()  # ... and lets go of the lock
+        beats: list[bool] = []
+
+        async def beat() -> None:
+            beats.append(await second.beat())
+            if len(beats) > 1:
+                waiting.cancel()
+
+        third = lease(database, "c", WaitingClock(beat))
+        with anyio.CancelScope() as waiting:
+            await third.acquire()
+        (holds_lock,) = await database.read(
+            lambda db: db.execute("SELECT holds_lock FROM outbox_lease").fetchone()
+        )
+
+        assert beats == [True, True]
+        assert holds_lock == 1
         await second.release()
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,14 +48,31 @@ def test_all_topics_come_in_the_order_in_which_they_were_said() -> None:
         assert read_slice(connection, 10).last_id == 10
 
 
+def test_the_order_is_that_of_the_rows_and_not_of_their_times() -> None:
+    """A clock that is set back while rows are added changes nothing."""
+    with closing(opened()) as connection:
+        for number in range(6):
+            outbox.add(connection, [message(number)], NOW - number * timedelta(days=1))
+
+        assert numbers(list(read_slice(connection, 0, rows_max=4).messages)) == [0, 1, 2, 3]
+        mark_sent_up_to(connection, 0, 2, NOW)
+        assert numbers(list(read_slice(connection, 2).messages)) == [2, 3, 4, 5]
+
+
 def test_a_slice_is_bounded() -> None:
-    """A slice ends with the row that passes the bytes, and never has more rows than allowed."""
+    """A slice ends with the row that reaches the bytes, and never has more rows than allowed."""
     with closing(opened()) as connection:
         outbox.add(connection, [message(number, size=1_000) for number in range(10)], NOW)
 
         assert len(read_slice(connection, 0, rows_max=4).messages) == 4
         assert len(read_slice(connection, 0, bytes_max=2_500).messages) == 3
         assert len(read_slice(connection, 0, bytes_max=1).messages) == 1
+        ((size,),) = connection.execute(
+            "SELECT DISTINCT length(key) + length(value) + length(headers) FROM outbox"
+        ).fetchall()
+        assert len(read_slice(connection, 0, bytes_max=3 * size - 1).messages) == 3
+        assert len(read_slice(connection, 0, bytes_max=3 * size).messages) == 3
+        assert len(read_slice(connection, 0, bytes_max=3 * size + 1).messages) == 4
 
 
 @given(
@@ -93,7 +110,8 @@ def test_the_oldest_unsent_row_is_found() -> None:
         assert before_unsent(connection) is None
         outbox.add(connection, [message(number) for number in range(6)], NOW)
         assert before_unsent(connection) == 0
-        mark_sent_up_to(connection, 0, 4, NOW)
+        assert mark_sent_up_to(connection, 3, 4, NOW) == 1
+        assert mark_sent_up_to(connection, 0, 4, NOW) == 3
         assert before_unsent(connection) == 4
         mark_sent_up_to(connection, 4, 6, NOW)
         assert before_unsent(connection) is None
