@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from huleedu import content, els, files
+from huleedu import bos, content, els, files
 from huleedu.core.courses import load_courses
 from huleedu.core.enums import Language
 from huleedu.core.errors import Misconfigured
 from huleedu.core.platform import Platform
-from huleedu.core.ports import ContentClient, EssayReferences
+from huleedu.core.ports import AcceptedActions, ContentClient, EssayReferences
 from huleedu.core.settings import ModuleSettings, Settings
 from huleedu.spellcheck.pool import CheckerPool
 from huleedu.spellcheck.word_index import Progress
@@ -115,6 +115,10 @@ class Ground:
             self.platform,
             url=url or self.settings.essay_lifecycle_service_url,
         )
+
+    def accepted_actions(self) -> AcceptedActions | None:
+        """Return what tells what BOS has accepted; None where BOS is in another process."""
+        return bos.LocalAccepted(self.stores["bos"]) if "bos" in self.stores else None
 
     async def checker_pool(self) -> CheckerPool:
         """Return the worker processes that check texts; they load beside everything else."""

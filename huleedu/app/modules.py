@@ -164,6 +164,7 @@ async def _results_routes(ground: Ground) -> Sequence[HTTPRouteHandler]:
         ground.settings.results,
         await ground.texts("results"),
         ground.stopping,
+        ground.accepted_actions(),
     )
 
 

@@ -6,6 +6,7 @@ Says: BatchEssaysRegistered, the spell-check command, BatchReadinessExtended,
 BatchProceedRequested, BatchCancelled; for its smoke test EssayContentReady.
 """
 
+from huleedu.bos.accepted import LocalAccepted
 from huleedu.bos.answers import answer_migrations, purge_answers
 from huleedu.bos.handlers import subscriptions
 from huleedu.bos.http import routes
@@ -26,4 +27,11 @@ MIGRATIONS = (
 )
 """What the store of BOS consists of."""
 
-__all__ = ["MIGRATIONS", "purge_answers", "routes", "subscriptions", "watch_for_stalls"]
+__all__ = [
+    "MIGRATIONS",
+    "LocalAccepted",
+    "purge_answers",
+    "routes",
+    "subscriptions",
+    "watch_for_stalls",
+]

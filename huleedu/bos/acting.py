@@ -86,5 +86,9 @@ def take(
 
 
 def _accepted(batch: Batch) -> Answer:
-    told = {"batch_id": batch.batch_id, "status": batch.status.value}
+    told = {
+        "batch_id": batch.batch_id,
+        "status": batch.status.value,
+        "attempt": batch.attempt,
+    }
     return Answer(202, msgspec.json.encode(told))

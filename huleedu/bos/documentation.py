@@ -30,10 +30,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """The wish is on disk; ``status`` is the batch's, as BOS has it now."""
+    """The wish is on disk; ``status`` and ``attempt`` are the batch's, as BOS has them now.
+
+    With ``?attempt=`` results say no earlier attempt is the end of the batch.
+    """
 
     batch_id: str
     status: BatchStatus
+    attempt: int
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from huleedu.core.ids import StorageId
 from huleedu.core.messages import EssayProcessingInputRefV1
 
@@ -29,5 +31,24 @@ class EssayReferences(Protocol):
         """Return the essays of a batch that have a text, in the order of registration.
 
         Raises ``NotFound`` for a batch that ELS does not know, or ``Unavailable`` for now.
+        """
+        ...
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was accepted of a batch, whoever has heard of it by now."""
+
+    attempt: int = 1
+    """Which spell-check of the batch counts; each retry that is accepted adds 1."""
+    is_cancelled: bool = False
+
+
+class AcceptedActions(Protocol):
+    """What BOS, in this process, has accepted."""
+
+    async def of_batch(self, batch_id: str) -> Accepted:
+        """Return what was accepted of a batch; of an unknown one, that is nothing.
+
+        Raises ``Unavailable`` for now.
         """
         ...

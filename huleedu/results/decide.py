@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from huleedu.core.enums import BatchStatus, EssayStatus, PipelineExecutionStatus
+from huleedu.core.ports import Accepted
 from huleedu.results.model import (
     BatchFacts,
     BatchView,
@@ -44,18 +45,25 @@ _AFTER_OUTCOME = {
     PipelineExecutionStatus.FAILED: BatchStatus.FAILED_CRITICALLY,
 }
 
+NOTHING_ACCEPTED = Accepted()
+
 _when_said = attrgetter("said_at", "event_id")
 
 
-def view_of(facts: BatchFacts, patience_ends: str) -> BatchView:
+def view_of(
+    facts: BatchFacts, patience_ends: str, accepted: Accepted = NOTHING_ACCEPTED
+) -> BatchView:
     """Return the batch as it stands.
 
     An outcome may overtake the results that it speaks of: a batch is finished when they are here
     too.  An outcome said before ``patience_ends`` (as ``clock.to_text``) waits for them no more.
+
+    What was ``accepted`` may not have been heard yet: a batch that is to be checked again, or was
+    cancelled, is not finished by the outcome of the time before.
     """
     essays = [_essay(facts, essay) for essay in facts.essays]
     counts = _counts(facts, essays)
-    status, finished_at = _status(facts, essays, patience_ends)
+    status, finished_at = _status(facts, essays, patience_ends, accepted)
     return BatchView(
         batch_id=facts.batch_id,
         status=status,
@@ -127,17 +135,18 @@ def _counts(facts: BatchFacts, essays: Sequence[EssayView]) -> Counts:
 
 
 def _status(
-    facts: BatchFacts, essays: Sequence[EssayView], patience_ends: str
+    facts: BatchFacts, essays: Sequence[EssayView], patience_ends: str, accepted: Accepted
 ) -> tuple[BatchStatus, str | None]:
     """Return the batch's status, and since when nothing more will happen to it."""
     if facts.cancelled_at is not None:
         return BatchStatus.CANCELLED, facts.cancelled_at
-    if facts.ready_count == 0:
+    goes_on = accepted.is_cancelled or accepted.attempt > max(1, facts.outcome_attempt)
+    if facts.ready_count == 0 and not goes_on:
         return BatchStatus.CONTENT_INGESTION_FAILED, facts.ready_at
     if facts.outcome_status is not None and facts.outcome_at is not None:
         is_newest = all(essay.attempt <= facts.outcome_attempt for essay in essays)
         is_settled = facts.outcome_at < patience_ends or all(map(_is_settled, essays))
-        if is_newest and is_settled:
+        if is_newest and is_settled and not goes_on:
             return _AFTER_OUTCOME[facts.outcome_status], facts.outcome_at
     if any(essay.attempt for essay in essays) or facts.outcome_attempt:
         return BatchStatus.PROCESSING_PIPELINES, None

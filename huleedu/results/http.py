@@ -14,10 +14,11 @@ from litestar.types import Receive, Scope, Send
 
 from huleedu.core.errors import Rejected
 from huleedu.core.platform import Platform
-from huleedu.core.ports import ContentClient
+from huleedu.core.ports import AcceptedActions, ContentClient
 from huleedu.core.settings import ResultsSettings
 from huleedu.results.archive import spool_archive
 from huleedu.results.corrections import spool_with_corrections
+from huleedu.results.expecting import Expecting, expecting
 from huleedu.results.model import BatchView
 from huleedu.results.names import content_disposition
 from huleedu.results.stream import Commits, ProgressReader, Stopping, follow
@@ -27,8 +28,18 @@ from huleedu.store.database import Database
 
 FORMATS = ("json", "csv", "zip")
 INCLUDES = ("corrections",)
+ATTEMPT_MAX = 2**31
 EVENT_ID_MAX = 2**63 - 1
 """What a store can count to."""
+
+AttemptParameter = Annotated[
+    int,
+    QueryParameter(
+        ge=1,
+        le=ATTEMPT_MAX,
+        description="as a retry was answered: no end of an attempt before it is one",
+    ),
+]
 
 AnyRequest = Request[Any, Any, Any]
 Chunks = AsyncGenerator[bytes, None]
@@ -64,12 +75,18 @@ def routes(
     settings: ResultsSettings,
     content: ContentClient,
     stopping: Stopping,
+    accepted: AcceptedActions | None = None,
 ) -> list[HTTPRouteHandler]:
     """Return ``GET /v1/results/{batch_id}`` and ``GET /v1/results/{batch_id}/events``.
+
+    What BOS has ``accepted`` is asked where it is in this process; elsewhere callers name the
+    attempt that a retry was answered with.
 
     Streams end when ``stopping`` is set.  Must be called once for a database: it listens for
     its commits.
     """
+
+    expected_of = expecting(accepted)
 
     @get("/v1/results/{batch_id:str}", summary="Read the results of a batch", tags=["results"])
     async def read_results(
@@ -80,14 +97,15 @@ def routes(
         include: Annotated[
             str | None, QueryParameter(description="corrections: with each essay's, in JSON")
         ] = None,
+        attempt: AttemptParameter = 1,
     ) -> Response[Any]:
         """Return how the batch and each of its essays stand.
 
         404 with Retry-After for a batch that is not known here (yet).
         """
         _check_wishes(as_format, include)
-        now = platform.clock.now()
-        batch = await database.read(lambda connection: view(connection, batch_id, now))
+        now, expected = platform.clock.now(), await expected_of(batch_id, attempt)()
+        batch = await database.read(lambda connection: view(connection, batch_id, now, expected))
         if as_format == "csv":
             return _table(batch)
         if as_format == "zip":
@@ -96,11 +114,15 @@ def routes(
             return await _with_corrections(batch, content, platform)
         return Response(batch)
 
-    return [read_results, _live(database, platform, settings, stopping)]
+    return [read_results, _live(database, platform, settings, stopping, expected_of)]
 
 
 def _live(
-    database: Database, platform: Platform, settings: ResultsSettings, stopping: Stopping
+    database: Database,
+    platform: Platform,
+    settings: ResultsSettings,
+    stopping: Stopping,
+    expected_of: Expecting,
 ) -> HTTPRouteHandler:
     commits = Commits(database)
 
@@ -111,13 +133,14 @@ def _live(
         last_event_id: Annotated[
             str | None, QueryParameter(description="as the header Last-Event-ID, which wins")
         ] = None,
+        attempt: AttemptParameter = 1,
     ) -> Response[Any]:
         """Send server-sent events: a snapshot, each change, and ``done`` at the end.
 
         404 with Retry-After for a batch that is not known here (yet).
         """
         last = _event_id(request.headers.get("last-event-id") or last_event_id)
-        reader = ProgressReader(database, platform, batch_id)
+        reader = ProgressReader(database, platform, batch_id, expected_of(batch_id, attempt))
         started = await reader.start()  # an unknown batch is answered before the stream begins
         events = follow(
             reader,

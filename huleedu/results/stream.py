@@ -17,6 +17,8 @@ from huleedu.core.errors import Unavailable
 from huleedu.core.logging import create_service_logger
 from huleedu.core.metrics import RESULTS_STREAMS
 from huleedu.core.platform import Platform
+from huleedu.core.ports import Accepted
+from huleedu.results.decide import NOTHING_ACCEPTED
 from huleedu.results.model import BatchView, EssayView
 from huleedu.results.progress import ProgressEvent, events_after, last_id
 from huleedu.results.views import view
@@ -79,32 +81,50 @@ class Slice(msgspec.Struct, frozen=True):
     batch: BatchView | None
 
 
+Expected = Callable[[], Awaitable[Accepted]]
+"""Returns what was accepted of a batch by now; raises nothing."""
+
+
+async def _nothing_accepted() -> Accepted:
+    return NOTHING_ACCEPTED
+
+
 class ProgressReader:
     """Reads the progress of one batch."""
 
-    def __init__(self, database: Database, platform: Platform, batch_id: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        platform: Platform,
+        batch_id: str,
+        expected: Expected = _nothing_accepted,
+    ) -> None:
+        """``expected`` tells what is to be heard before the batch can be finished."""
         self._database = database
         self._platform = platform
         self._batch_id = batch_id
+        self._expected = expected
 
     async def start(self) -> tuple[BatchView, int]:
         """Return the batch, and the id of its last event at that moment.
 
         Raises ``NotFound``, ``StoreUnavailable``.
         """
-        now = self._platform.clock.now()
+        now, accepted = self._platform.clock.now(), await self._expected()
         return await self._database.read(
-            lambda db: (view(db, self._batch_id, now), last_id(db, self._batch_id))
+            lambda db: (view(db, self._batch_id, now, accepted), last_id(db, self._batch_id))
         )
 
     async def after(self, last: int, *, always: bool) -> Slice:
         """Return the next events after ``last``; the batch only with them, or ``always``."""
-        now = self._platform.clock.now()
+        now, accepted = self._platform.clock.now(), await self._expected()
 
         def query(connection: sqlite3.Connection) -> Slice:
             events = tuple(events_after(connection, self._batch_id, last, SLICE_EVENTS))
             wanted = always or bool(events)
-            return Slice(events, view(connection, self._batch_id, now) if wanted else None)
+            if not wanted:
+                return Slice(events, None)
+            return Slice(events, view(connection, self._batch_id, now, accepted))
 
         return await self._database.read(query)
 

@@ -11,7 +11,8 @@ import msgspec
 from huleedu.core.clock import to_text
 from huleedu.core.enums import RefusalReason
 from huleedu.core.errors import NotFound
-from huleedu.results.decide import view_of
+from huleedu.core.ports import Accepted
+from huleedu.results.decide import NOTHING_ACCEPTED, view_of
 from huleedu.results.model import BatchFacts, BatchView, EssayFacts, ResultFact, TextFact
 
 PATIENCE = timedelta(seconds=30)
@@ -43,8 +44,13 @@ def effects(connection: sqlite3.Connection) -> Sequence[Effect]:
     return [Effect(*row) for row in rows]
 
 
-def view(connection: sqlite3.Connection, batch_id: str, now: datetime) -> BatchView:
-    """Return the batch as it stands at this moment.
+def view(
+    connection: sqlite3.Connection,
+    batch_id: str,
+    now: datetime,
+    accepted: Accepted = NOTHING_ACCEPTED,
+) -> BatchView:
+    """Return the batch as it stands at this moment (see ``decide.view_of``).
 
     Raises ``NotFound``, with a time to ask again, for a batch whose registration was not heard.
     """
@@ -55,7 +61,7 @@ def view(connection: sqlite3.Connection, batch_id: str, now: datetime) -> BatchV
             "shows up shortly",
             retry_after_seconds=BEHIND_SECONDS,
         )
-    return view_of(facts, to_text(now - PATIENCE))
+    return view_of(facts, to_text(now - PATIENCE), accepted)
 
 
 def load_facts(connection: sqlite3.Connection, batch_id: str) -> BatchFacts | None:

@@ -91,7 +91,11 @@ async def test_an_extension_is_kept_and_said(bos: Bos) -> None:
     answer = await act(bos, batch_id, "extend", json={"deadline": deadline.isoformat()})
 
     assert answer.status_code == 202
-    assert answer.json() == {"batch_id": batch_id, "status": "awaiting_content_validation"}
+    assert answer.json() == {
+        "batch_id": batch_id,
+        "status": "awaiting_content_validation",
+        "attempt": 1,
+    }
     [message] = await said(bos)
     envelope = decode(message.topic, message.value)
     assert event_on(message.topic) is E.BATCH_READINESS_EXTENDED

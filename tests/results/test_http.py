@@ -89,6 +89,22 @@ async def test_the_results_as_json(results: Serving, client: httpx.AsyncClient) 
     assert answer["updated_at"] == "2026-01-12T08:00:13.000000Z"
 
 
+async def test_the_end_of_an_attempt_before_the_named_one_is_none(
+    results: Serving, client: httpx.AsyncClient
+) -> None:
+    """The retry that a caller was answered with has not been heard of here yet."""
+    await hear_a_mixed_batch(results)
+
+    ended = (await client.get("/v1/results/batch-1?attempt=1")).json()
+    goes_on = (await client.get("/v1/results/batch-1?attempt=2")).json()
+    wrong = await client.get("/v1/results/batch-1?attempt=0")
+
+    assert (ended["is_finished"], ended["status"]) == (True, "completed_with_failures")
+    assert (goes_on["is_finished"], goes_on["finished_at"]) == (False, None)
+    assert goes_on["status"] == "processing_pipelines"
+    assert wrong.status_code == 400
+
+
 async def test_the_results_with_corrections(results: Serving, client: httpx.AsyncClient) -> None:
     """Asked for, every essay carries what was corrected in it; what is missing says why."""
     await hear_a_mixed_batch(results)
