@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format broker crash crash-embedded endurance soak faults bench-readiness requirements simulate mutants clean
+.PHONY: help setup run test test-fast lint format broker browser crash crash-embedded endurance soak faults bench-readiness requirements simulate mutants clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,11 +21,11 @@ $(STAMP): requirements/dev.txt pyproject.toml hatch_build.py
 run: setup ## start everything in one process on http://127.0.0.1:5000
 	$(BIN)/huleedu serve all-in-one
 
-test: setup lint broker ## everything
+test: setup lint broker browser ## everything
 	$(BIN)/python -m pytest tests
 
-test-fast: setup ## the inner loop: no whole processes, no broker, no long runs
-	$(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not kafka"
+test-fast: setup ## the inner loop: no whole processes, no broker, no browser, no long runs
+	$(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not kafka and not browser"
 
 lint: setup ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -35,6 +35,9 @@ lint: setup ## style, types, import contracts
 
 broker: setup ## fetch Apache Kafka, once, into the user's cache: the tests start one of their own
 	$(BIN)/python -m tests.support.kafka_jars
+
+browser: setup ## install Chromium where it is missing (Debian, as root): some tests drive it
+	$(BIN)/python -m tests.support.browser
 
 format: setup ## let ruff put the code in form
 	$(BIN)/ruff check --fix .
