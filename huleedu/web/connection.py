@@ -49,7 +49,8 @@ class Connection(H11Protocol):
             self.transport.close()
             return
         for event in _answer(status, detail):
-            self.transport.write(self.conn.send(event) or b"")
+            if not (isinstance(event, h11.Data) and self.conn.is_head):
+                self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None:  # its body broke off: what its route still answers goes nowhere
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -76,8 +76,8 @@ def allowed_hosts(settings: Settings) -> AllowedHosts:
     return AllowedHosts(
         LOOPBACK
         | frozenset(_configured(settings.allowed_hosts))
-        | {Host(name.lower()) for name in listening if name and not _is_any(name)}
-        | {Host(name) for url in urls if (name := urlsplit(url).hostname)}
+        | {_any_port(name) for name in listening if name and not _is_any(name)}
+        | {_any_port(name) for url in urls if (name := _host_of(url))}
     )
 
 
@@ -90,6 +90,17 @@ def _configured(text: str) -> Iterable[Host]:
                 "files:7001, and [::1] for an IPv6 address"
             )
         yield host
+
+
+def _any_port(name: str) -> Host:
+    return Host(_address(name) or name.lower())
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # not a URL; who uses it will say so
+        return None
 
 
 def _address(text: str) -> str | None:

@@ -22,6 +22,8 @@ class RequestReader(h11.Connection):
     def __init__(self) -> None:
         super().__init__(h11.SERVER, HEAD_BYTES_MAX)
         self.refusal: h11.RemoteProtocolError | None = None
+        self.is_head = False
+        """Whether the last request was a HEAD, whose answer has no body."""
 
     def next_event(self) -> Any:
         """Return the next event; raises as said above."""
@@ -30,6 +32,7 @@ class RequestReader(h11.Connection):
             event = super().next_event()
             if not isinstance(event, h11.Request):
                 return event
+            self.is_head = event.method == b"HEAD"
             # What arrives comes in between calls: what is gone is the head.
             _check(event, before - self._unread())
             return _in_origin_form(event)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from huleedu.cli.refusals import refusal_of
 from tests.cli.program import run
 from tests.crash.process import HuleeduProcess
 
@@ -165,6 +166,34 @@ def test_metrics_and_a_warning_without_authentication(
 
     assert "no_authentication_yet" in events
     assert "batch_operations_total" in metrics.text
+
+
+@pytest.mark.slow
+def test_a_server_answers_to_its_addresses_and_to_the_names_it_was_given(tmp_path: Path) -> None:
+    """The commands reach it by each; who asks for another name reads which setting to change."""
+    server = HuleeduProcess(
+        tmp_path / "data",
+        tmp_path / "log",
+        "--host",
+        "0.0.0.0",
+        environment={"HULEEDU_ALLOWED_HOSTS": "school.example"},
+    )
+    server.start()
+    port = server.url.rpartition(":")[2]
+    listed = [
+        run("batch", "list", "--server", f"http://{host}:{port}").code
+        for host in ("127.0.0.1", "localhost", "127.0.0.2")
+    ]
+    named = {
+        host: httpx.get(f"http://127.0.0.1:{port}/v1/batches", headers={"Host": host})
+        for host in ("school.example", "other.example")
+    }
+    server.stop()
+
+    assert listed == [0, 0, 0]
+    assert named["school.example"].status_code == 200
+    assert named["other.example"].status_code == 421
+    assert "HULEEDU_ALLOWED_HOSTS" in str(refusal_of(named["other.example"]))
 
 
 @pytest.mark.slow

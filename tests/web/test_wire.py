@@ -174,6 +174,8 @@ async def test_a_refusal_is_a_problem_that_says_why() -> None:
         (b"GET /healthz HTTP/2.0", 505),
         (b"GET /healthz HTTP/0.9", 505),
         (b"PRI * HTTP/2.0", 505),
+        (b"HEAD /healthz HTTP/9.9", 505),
+        (b"HEAD nonsense HTTP/1.1", 400),
     ],
     ids=str,
 )
