@@ -99,7 +99,7 @@ class RemoteContent:
     def _stored(self, answer: httpx.Response, content: bytes) -> StorageId:
         try:
             stored = msgspec.json.decode(answer.content, type=_Stored)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise self._peer.unexpected(answer) from error
         if stored.storage_id != storage_id_of(content):
             raise self._peer.unexpected(answer)

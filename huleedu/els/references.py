@@ -63,7 +63,7 @@ class RemoteReferences:
             raise self._peer.unexpected(answer)
         try:
             found = msgspec.json.decode(answer.content, type=_BatchEssays)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise self._peer.unexpected(answer) from error
         if found.batch_id != batch_id:
             raise self._peer.unexpected(answer)

@@ -38,6 +38,6 @@ def is_final(answer: httpx.Response, kind: str, **about: str) -> bool:
         return False
     try:
         told = msgspec.json.decode(answer.content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     return told.items() >= {"type": kind, "status": answer.status_code, **about}.items()
