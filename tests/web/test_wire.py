@@ -2,17 +2,20 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from anyio.abc import SocketStream
+from litestar import get
 
 from huleedu.app import running_roles
 from huleedu.core.roles import ROLES
 from huleedu.core.settings import Settings
+from huleedu.results.http import ClosingStream
 from huleedu.web.request_reader import HEAD_BYTES_MAX, HEADERS_MAX
 from tests.app.fake_transport import FakeTransport
 from tests.support.asgi import ask, routes_of
@@ -204,6 +207,33 @@ async def test_a_refusal_reaches_who_is_still_sending() -> None:
             answer = await all_of(stream)
 
     assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_stream_that_never_ends_answers_a_head_and_is_closed() -> None:
+    """Nobody is left behind who goes on sending to nobody."""
+    closed = anyio.Event()
+
+    @get("/endless")
+    async def endless() -> ClosingStream:
+        async def events() -> AsyncGenerator[bytes, None]:
+            try:
+                while True:
+                    yield b"data: tick"
+                    await anyio.sleep(0.05)
+            finally:
+                closed.set()
+
+        return ClosingStream(events(), "text/event-stream", {})
+
+    async with served(application([endless])) as url, httpx.AsyncClient() as client:
+        answer = await client.head(f"{url}/endless")
+        with anyio.fail_after(10):
+            await closed.wait()
+        again = await client.get(f"{url}/healthz")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert again.status_code == 200
 
 
 async def test_every_route_that_is_read_answers_a_head_too(tmp_path: Path) -> None:
