@@ -30,7 +30,6 @@ class UnreadableReason(StrEnum):
 _AGAIN = "Save it as .docx or .txt and upload it again."
 _COPY = "Copy its text into a new document, save that as .docx or .txt and upload it."
 _REOPEN = "Open it in Word, save it again as .docx and upload that."
-
 _RENAME = "Give the file another name and upload it again."
 
 _SAID = {

@@ -91,7 +91,7 @@ def _parser(request: Request[Any, Any, Any], limits: Limits) -> PushMultipartPar
             boundary,
             max_header_size=PART_HEADER_BYTES_MAX,
             max_segment_count=2 * limits.upload_files + 2 + OTHER_PARTS_MAX,
-            # Every byte is a letter of it, so that no part's name breaks the form.
+            # It decodes every byte, so that no name breaks the form (see _named).
             header_charset=_BYTES_AS_LETTERS,
         )
     except ParserError as error:
