@@ -72,7 +72,6 @@ async def all_in_one(
         checkers = await ground.checker_pool()
         transport = ground.transport = MemoryTransport(platform, dead_letters)
         attached = await attach(ground, roles)
-        transport.relay(dead_letters)  # what somebody replays
         chores = [*attached.chores, *dead_letter_chores(dead_letters)]
         tasks = await stack.enter_async_context(BackgroundTasks(on_death=stopping.set))
         application = build_application(

@@ -40,7 +40,9 @@ CONSUMER_RESTARTS = Counter(
     ["group", "reason"],
 )
 RELAY_PUBLISHED = Counter(
-    "huleedu_relay_published_total", "Outbox rows acknowledged by every group.", ["module"]
+    "huleedu_relay_published_total",
+    "Outbox rows that are sent: on the broker, or handled by every group.",
+    ["module"],
 )
 OUTBOX_ROWS = Gauge("huleedu_outbox_unsent_rows", "Outbox rows that wait.", ["module"])
 OUTBOX_OLDEST_SECONDS = Gauge(

@@ -1,68 +1,30 @@
 """The embedded bus: groups, order per key, redelivery, bounded queues, durable dead letters.
 
-Nothing is kept here: what was not acknowledged by every group is still in some outbox, and comes
-again after a crash.
+What is published is a row in some outbox, on disk once; each group has a place of its own in it
+(see ``relay``), so that one that is stopped, slow or away holds up nobody else.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import anyio
 
-from huleedu.core.errors import BrokerUnavailable
 from huleedu.core.message import Message
 from huleedu.core.platform import Platform
 from huleedu.core.topics import dead_letter_topic
+from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.transport.dead_letters import DEAD_LETTER_GROUP, DeadLetterKeeper
 from huleedu.transport.delivering import Deliverer, Fate
 from huleedu.transport.event_progress import EventProgress
 from huleedu.transport.failures import pause_seconds
-from huleedu.transport.memory_queue import Entry, TopicQueue, nothing
+from huleedu.transport.memory_lane import Listener
+from huleedu.transport.memory_queue import Entry, TopicQueue
 from huleedu.transport.protocol import Subscription
 from huleedu.transport.relay import OutboxRelay
 
 QUEUE_MESSAGES_MAX = 1_000
 STOP_SECONDS_MAX = 5.0
-
-
-@dataclass(frozen=True)
-class _Listener:
-    """One group on one topic."""
-
-    subscription: Subscription
-    topic: str
-    queue: TopicQueue
-
-
-class _Published:
-    """Messages whose publisher waits until every group has handled them, or one will not."""
-
-    def __init__(self, messages: int) -> None:
-        self.remaining = messages
-        self.settled = anyio.Event()
-        self._is_left = False
-        self._is_given_up = False
-        self._settle_when_over()
-
-    def one_handled(self) -> None:
-        """Note that every group has handled one of them."""
-        self.remaining -= 1
-        self._settle_when_over()
-
-    def one_left(self) -> None:
-        """Note that a group will not handle one of them before a restart."""
-        self._is_left = True
-        self._settle_when_over()
-
-    def give_up(self) -> None:
-        """Wait no longer once a group has left one of them."""
-        self._is_given_up = True
-        self._settle_when_over()
-
-    def _settle_when_over(self) -> None:
-        if not self.remaining or (self._is_left and self._is_given_up):
-            self.settled.set()
 
 
 class MemoryTransport:
@@ -71,48 +33,44 @@ class MemoryTransport:
     def __init__(
         self,
         platform: Platform,
-        dead_letters: Database,
+        own: Database,
         queue_messages_max: int = QUEUE_MESSAGES_MAX,
     ) -> None:
+        """``own``: the bus's store, with the dead letters and an outbox for ``publish``."""
         self._platform = platform
+        self._own = own
         self._queue_messages_max = queue_messages_max
-        self._keeper = DeadLetterKeeper(dead_letters, platform)
-        self._listeners: dict[str, list[_Listener]] = {}
+        self._keeper = DeadLetterKeeper(own, platform)
+        self._listeners: dict[str, list[Listener]] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._deliverers: dict[str, Deliverer] = {}
         self._relays: list[OutboxRelay] = []
         self._in_hand: set[anyio.CancelScope] = set()
-        self._publishing: dict[_Published, None] = {}  # in the order in which they began
         self._stopping = False
-        self._deliverers: dict[str, Deliverer] = {}
+        self.relay(own)
 
     def subscribe(self, subscription: Subscription) -> None:
         """Attach a group to its topics.  Raises ``ValueError`` when it is attached already."""
-        for topic in subscription.topics:
-            self._listen(subscription, topic)
-            dead = dead_letter_topic(topic)
-            if not self._listens(DEAD_LETTER_GROUP, dead):
-                self._listen(Subscription(DEAD_LETTER_GROUP, [dead], self._keeper), dead)
+        if subscription.group in self._subscriptions:
+            raise ValueError(f"group {subscription.group} listens already")
+        self._attach(subscription)
+        for topic in map(dead_letter_topic, subscription.topics):
+            if not self._listens(DEAD_LETTER_GROUP, topic):
+                self._attach(Subscription(DEAD_LETTER_GROUP, [topic], self._keeper))
 
     def relay(self, database: Database) -> None:
-        """Publish what this store's outbox holds."""
-        self._relays.append(OutboxRelay(database, self._accept, self._platform))
+        """Bring what this store's outbox holds to its groups; that of the bus is relayed anyway."""
+        if all(relay.database is not database for relay in self._relays):
+            self._relays.append(OutboxRelay(database, self._listeners, self._platform))
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Return once every group has handled every message.
+        """Return once every message is on disk; each group handles it in its own time.
 
-        Raises ``BrokerUnavailable`` when the bus stops before that.
+        Raises ``StoreUnavailable``: then none of them is.
         """
-        published = _Published(len(messages))
-        self._publishing[published] = None
-        try:
-            for message in messages:
-                await self._accept(message, published.one_handled, published.one_left)
-            if self._stopping:
-                published.give_up()
-            await published.settled.wait()
-        finally:
-            self._publishing.pop(published, None)
-        if published.remaining:
-            raise BrokerUnavailable("the bus stopped before every group had handled the messages")
+        if messages:
+            now = self._platform.clock.now()
+            await self._own.write(lambda connection: outbox.add(connection, messages, now))
 
     async def run(self) -> None:
         """Deliver and relay until cancelled; what is in hand then has 5 s to end.
@@ -121,8 +79,8 @@ class MemoryTransport:
         """
         try:
             async with anyio.create_task_group() as tasks:
-                for listener in (one for several in self._listeners.values() for one in several):
-                    for _ in range(listener.subscription.concurrency):
+                for listener in self._all_listeners():
+                    for _ in range(self._subscriptions[listener.group].concurrency):
                         tasks.start_soon(self._work, listener)
                 for relay in self._relays:
                     tasks.start_soon(relay.run)
@@ -136,98 +94,72 @@ class MemoryTransport:
                 for relay in self._relays:
                     await relay.mark_rest()
 
+    def troubles(self) -> Sequence[str]:
+        """Return what keeps messages from flowing."""
+        deliverers = self._deliverers.values()
+        return [
+            # Told at once: what is in hand may still take its time to end.
+            *(["the bus is stopping"] if self._stopping else ()),
+            *(one.stopped for one in deliverers if one.stopped is not None),
+            *(trouble for relay in self._relays for trouble in relay.troubles()),
+            *self.held_up(),
+        ]
+
+    def held_up(self) -> Sequence[str]:
+        """Return which messages wait to be tried again, while all others flow."""
+        return [
+            *(told for one in self._deliverers.values() for told in one.held_up()),
+            *(told for relay in self._relays for told in relay.held_up()),
+        ]
+
     def _stop(self) -> None:
         self._stopping = True
         for scope in self._in_hand:
             scope.deadline = anyio.current_time() + STOP_SECONDS_MAX
-        for listener in (one for several in self._listeners.values() for one in several):
+        for listener in self._all_listeners():
             listener.queue.close()
-        # What is in the hands of every group still may be acknowledged; what one left will not.
-        for published in self._publishing:
-            published.give_up()
 
-    def troubles(self) -> Sequence[str]:
-        """Return what keeps messages from flowing."""
-        return [
-            # Told at once: what is in hand may still take its time to end.
-            *(["the bus is stopping"] if self._stopping else ()),
-            *(one.stopped for one in self._deliverers.values() if one.stopped is not None),
-            *(told for one in self._deliverers.values() for told in one.held_up()),
-            *(trouble for relay in self._relays for trouble in relay.troubles()),
-        ]
+    def _all_listeners(self) -> Iterable[Listener]:
+        return chain.from_iterable(self._listeners.values())
 
     def _listens(self, group: str, topic: str) -> bool:
-        return any(one.subscription.group == group for one in self._listeners.get(topic, ()))
+        return any(one.group == group for one in self._listeners.get(topic, ()))
 
-    def _listen(self, subscription: Subscription, topic: str) -> None:
-        if self._listens(subscription.group, topic):
-            raise ValueError(f"group {subscription.group} listens to {topic} already")
-        listener = _Listener(subscription, topic, TopicQueue(self._queue_messages_max))
-        self._listeners.setdefault(topic, []).append(listener)
-        if subscription.group not in self._deliverers:
-            self._deliverers[subscription.group] = Deliverer(subscription, self._platform)
+    def _attach(self, subscription: Subscription) -> None:
+        group = subscription.group
+        for topic in subscription.topics:
+            listener = Listener(group, topic, TopicQueue(self._queue_messages_max))
+            self._listeners.setdefault(topic, []).append(listener)
+        if group not in self._subscriptions:
+            self._subscriptions[group] = subscription
+            self._deliverers[group] = Deliverer(subscription, self._platform)
 
-    async def _accept(
-        self,
-        message: Message,
-        acknowledge: Callable[[], None],
-        abandon: Callable[[], None] = nothing,
-    ) -> None:
-        """Queue a message for every group.
-
-        ``acknowledge`` is called when the last is done, or else ``abandon`` once it is known that
-        a group will not handle the message before a restart.
-        """
-        listeners = self._listeners.get(message.topic, [])
-        remaining = len(listeners)
-        if not remaining:
-            acknowledge()
-
-        def one_group_done() -> None:
-            nonlocal remaining
-            remaining -= 1
-            if remaining == 0:
-                acknowledge()
-
-        is_abandoned = False
-
-        def one_group_stopped() -> None:
-            nonlocal is_abandoned
-            if not is_abandoned:
-                is_abandoned = True
-                abandon()
-
-        for listener in listeners:
-            await listener.queue.put(Entry(message, one_group_done, one_group_stopped))
-
-    async def _work(self, listener: _Listener) -> None:
+    async def _work(self, listener: Listener) -> None:
+        batch_max = self._subscriptions[listener.group].batch_max
         while not self._stopping:
-            entries = await listener.queue.take(listener.subscription.batch_max)
-            is_over = False
+            entries = await listener.queue.take(batch_max)
             with anyio.CancelScope(shield=True) as scope:
                 self._in_hand.add(scope)
                 try:
                     await self._deliver(listener, entries)
-                    is_over = True
                 finally:
                     self._in_hand.discard(scope)
-                    if not is_over:
-                        for entry in entries:
-                            entry.abandon()
 
-    async def _deliver(self, listener: _Listener, entries: Sequence[Entry]) -> None:
-        group, attempt = listener.subscription.group, entries[0].attempt
-        deliverer = self._deliverers[group]
+    async def _deliver(self, listener: Listener, entries: Sequence[Entry]) -> None:
+        deliverer, attempt = self._deliverers[listener.group], entries[0].attempt
         messages = [entry.message for entry in entries]
-        progress = EventProgress(group, messages, self._platform)
+        progress = EventProgress(listener.group, messages, self._platform)
         outcome = await deliverer.deliver(deliverer.delivery(messages, attempt, progress))
         if outcome.is_done:
-            listener.queue.done(entries)
-            return
-        if outcome.fate is Fate.STOP:
+            for entry in entries:
+                entry.origin.done(entry)
+        elif outcome.fate is Fate.STOP:
             # Nothing is taken from the group's queues any more; outboxes keep what it leaves.
-            for one in (one for several in self._listeners.values() for one in several):
-                if one.subscription.group == group:
+            for one in self._all_listeners():
+                if one.group == listener.group:
                     one.queue.close()
-        pause = pause_seconds(attempt, self._platform.random)
-        listener.queue.put_back(entries, anyio.current_time() + pause)
+        else:
+            at = anyio.current_time() + pause_seconds(attempt, self._platform.random)
+            for origin in dict.fromkeys(entry.origin for entry in entries):
+                origin.failed([entry for entry in entries if entry.origin is origin], at)
+        listener.queue.release(entries)

@@ -83,9 +83,10 @@ class Transport(Protocol):
         ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Return once every message is durable: on the broker, or handled by every group.
+        """Return once every message is durable: on the broker, or in a store of the bus.
 
-        Raises ``BrokerUnavailable`` when the outcome is unknown: publish again, under the same id.
+        No group is waited for.  Raises ``Unavailable`` when it failed or the outcome is unknown:
+        publish again, under the same id.
         """
         ...
 

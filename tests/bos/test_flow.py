@@ -11,7 +11,7 @@ from huleedu.core.message import Message
 from huleedu.core.settings import Settings
 from huleedu.core.topics import topic_name
 from huleedu.store.database import Database
-from huleedu.transport.dead_letters import dead_letter_migrations
+from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 from huleedu.transport.memory import MemoryTransport
 from tests.bos.building import (
     PARTIAL,
@@ -25,6 +25,7 @@ from tests.bos.building import (
 from tests.support.builders import spellcheck_result
 from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
+from tests.transport.bus import until_sent
 
 pytestmark = pytest.mark.anyio
 ESSAYS = ["essay-1", "essay-2", "essay-3"]
@@ -38,7 +39,7 @@ async def status_of(bos: Bos, batch_id: str) -> str:
 async def test_a_batch_from_registration_to_its_end(tmp_path: Path) -> None:
     """What ELS and the checker say, twice and beside nonsense, ends the batch once."""
     async with running_bos(tmp_path) as bos:
-        dead_letters = Database(tmp_path / "dead.db", [dead_letter_migrations], bos.platform.hops)
+        dead_letters = Database(tmp_path / "dead.db", DEAD_LETTER_MIGRATIONS, bos.platform.hops)
         await dead_letters.open()
         bus = MemoryTransport(bos.platform, dead_letters)
         for subscription in subscriptions(bos.database, bos.platform, Settings(), FakeReferences()):
@@ -59,10 +60,12 @@ async def test_a_batch_from_registration_to_its_end(tmp_path: Path) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bus.run)
             await bus.publish([*said, *said, readiness_timeout(batch_id, ["essay-3"])])
+            await until_sent(dead_letters)
             assert await status_of(bos, batch_id) == "processing_pipelines"
 
             outcome = phase_outcome(batch_id, PARTIAL, ["essay-1", "essay-3"], ["essay-2"])
             await bus.publish([outcome, outcome, *said])
+            await until_sent(dead_letters)
             dead = await eventually(
                 lambda: dead_letters.read(read_dead_letters), lambda dead: len(dead) == 2
             )

@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from huleedu.core.enums import Language
 from huleedu.core.message import Message
 from huleedu.store import database, outbox
 from huleedu.transport.memory import MemoryTransport
+from huleedu.transport.memory_queue import Entry, TopicQueue
 from huleedu.transport.protocol import Consumer, Delivery, Subscription
 from tests.crash.planted import plant
 from tests.endurance.mortal import Tasks
@@ -55,7 +56,7 @@ class ToldConsumer:
 
 
 class ToldTransport(MemoryTransport):
-    """The real bus; hand-overs are told, and messages come alone."""
+    """The real bus; answers are told, and messages come alone."""
 
     def subscribe(self, subscription: Subscription) -> None:
         consumer = ToldConsumer(subscription.consumer)
@@ -65,11 +66,6 @@ class ToldTransport(MemoryTransport):
         points.pass_(f"before answering with {_short(messages[0])}")
         await super().publish(messages)
         points.pass_(f"after answering with {_short(messages[0])}")
-
-    async def _accept(self, message: Message, *callbacks: Callable[[], None]) -> None:
-        points.pass_(f"before publishing {_short(message)}")
-        await super()._accept(message, *callbacks)
-        points.pass_(f"after publishing {_short(message)}")
 
 
 class ToldConnection(sqlite3.Connection):
@@ -93,7 +89,7 @@ def english_ground(*args: Any, **more: Any) -> Ground:
 
 def tell_moments() -> None:
     """Have everything that is made from now on tell its moments."""
-    connect, mark_sent = sqlite3.connect, outbox.mark_sent
+    connect, mark_sent, put = sqlite3.connect, outbox.mark_sent, TopicQueue.put
 
     def told_connect(path: str, *args: Any, **more: Any) -> ToldConnection:
         connection = connect(path, *args, **more, factory=ToldConnection)
@@ -106,8 +102,14 @@ def tell_moments() -> None:
         mark_sent(connection, ids, now)
         points.pass_(f"after marking what {store} sent")
 
+    def told_put(self: TopicQueue, entry: Entry) -> None:
+        points.pass_(f"before handing over {_short(entry.message)}")
+        put(self, entry)
+        points.pass_(f"after handing over {_short(entry.message)}")
+
     sqlite3.connect = told_connect  # type: ignore[assignment]
     outbox.mark_sent = told_mark_sent
+    setattr(TopicQueue, "put", told_put)  # noqa: B010
     # By its name: the package exports a function of the same name as the module.
     composition = importlib.import_module("huleedu.app.all_in_one").__dict__
     composition["MemoryTransport"] = ToldTransport

@@ -17,7 +17,7 @@ from huleedu.core.settings import FilesSettings
 from huleedu.core.topics import topic_name
 from huleedu.files import subscriptions
 from huleedu.store.database import Database
-from huleedu.transport.dead_letters import dead_letter_migrations
+from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 from huleedu.transport.memory import MemoryTransport
 from tests.files.school import School, content_ready_in, school
 from tests.support.builders import AT, registered, say
@@ -200,7 +200,7 @@ async def test_a_registration_on_the_bus_lets_a_waiting_upload_in(tmp_path: Path
     """Heard by its group on the real bus, beside a message that is none."""
     settings = FilesSettings(registration_wait_seconds=15)
     async with school(settings=settings) as here:
-        letters = Database(tmp_path / "dead.db", [dead_letter_migrations], here.platform.hops)
+        letters = Database(tmp_path / "dead.db", DEAD_LETTER_MIGRATIONS, here.platform.hops)
         await letters.open()
         bus = MemoryTransport(here.platform, letters)
         for subscription in subscriptions(here.database, here.platform, settings):

@@ -12,6 +12,7 @@ from huleedu.core.errors import MalformedMessage
 from huleedu.core.message import Header, Message
 from huleedu.core.messages import EventData
 from huleedu.core.topics import DEAD_LETTER_SUFFIX
+from huleedu.transport.dead_letters import STORE_NAME
 from huleedu.transport.protocol import Delivery
 from tests.simulation.effects import Taken
 from tests.simulation.history import short_topic
@@ -89,7 +90,9 @@ class Log:
         """Note what a commit made durable, and have it judged."""
         self.commits += 1
         self.handled |= {(t.group, t.event_id) for e in connection.effects for t in e.taken}
-        new = self._said(store, connection) if connection.has_spoken else []
+        # What roles without a store publish goes through the store of the bus, and is noted there.
+        has_spoken = connection.has_spoken and store != STORE_NAME
+        new = self._said(store, connection) if has_spoken else []
         names = " ".join(f"{short_topic(s.message.topic)}({s.key[:8]})" for s in new)
         self._world.tell(process.name, f"commits {store}" + (f": says {names}" if new else ""))
         if new or connection.has_moved or connection.effects:

@@ -191,8 +191,6 @@ class Process(Realm):
                 transport, self._unreliable, partial(world.published, self), world.listens
             )
             attached = await attach(ground, roles)
-            if isinstance(transport, MemoryTransport):
-                transport.relay(ground.stores[STORE_NAME])
             self.services["transport"] = transport
             await self._serve(ground)
             tasks = await stack.enter_async_context(BackgroundTasks())

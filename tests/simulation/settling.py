@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 from huleedu.store.positions import read as read_position
+from huleedu.transport.dead_letters import STORE_NAME
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_OUTBOXES = ("bos", "els", "files", "results")
+_MODULES = ("bos", "els", "files", "results")
+_OUTBOXES = (*_MODULES, STORE_NAME)
 
 
 def unsettled(world: "World") -> list[str]:
@@ -61,7 +63,7 @@ def _unread(world: "World") -> list[str]:
 
 
 def _store_of(world: "World", group: str) -> str | None:
-    for store in _OUTBOXES:
+    for store in _MODULES:
         if getattr(world.settings, store).consumer_group == group:
             return store
     return None

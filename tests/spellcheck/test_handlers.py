@@ -27,12 +27,13 @@ from huleedu.spellcheck.errors import CheckerDied
 from huleedu.spellcheck.handlers import subscriptions
 from huleedu.spellcheck.model import CheckedText, Correction, Kind
 from huleedu.store.database import Database
-from huleedu.transport.dead_letters import dead_letter_migrations
+from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery, Subscription
 from tests.support.builders import AT, CORRELATION, hear, say
 from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
+from tests.transport.bus import until_sent
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +92,11 @@ class Worker:
         self.dead_letters = dead_letters
         self._listener = listener
 
+    async def ask(self, *requests: Message) -> None:
+        """Return when the requests, and what follows from them, are handled."""
+        await self.transport.publish(requests)
+        await until_sent(self.dead_letters)
+
     def results(self) -> list[tuple[Message, SpellcheckResultDataV1]]:
         heard = [(message, hear(message).data) for message in self._listener.messages]
         return [(m, data) for m, data in heard if isinstance(data, SpellcheckResultDataV1)]
@@ -101,7 +107,7 @@ async def worker(
     directory: Path, content: Callable[[LocalContent], LocalContent] = lambda content: content
 ) -> AsyncIterator[Worker]:
     platform = Platform()
-    letters = Database(directory / "dead_letters.db", [dead_letter_migrations], platform.hops)
+    letters = Database(directory / "dead_letters.db", DEAD_LETTER_MIGRATIONS, platform.hops)
     texts = Database(directory / "content.db", CONTENT_MIGRATIONS, platform.hops)
     await letters.open()
     await texts.open()
@@ -143,7 +149,7 @@ async def test_a_checked_essay_is_answered_with_its_corrected_text_and_log(
     async with worker(tmp_path) as checking:
         stored = await checking.content.put(b"It is teh end.\r\n")
         asked = request("e1", stored, attempt=3)
-        await checking.transport.publish([asked])
+        await checking.ask(asked)
 
         ((message, result),) = checking.results()
         assert result.status is EssayStatus.SPELLCHECKED_SUCCESS
@@ -162,8 +168,8 @@ async def test_the_same_request_twice_gives_one_event_id(tmp_path: Path) -> None
     """So that whoever hears the answer can drop the repeat."""
     async with worker(tmp_path) as checking:
         asked = request("e1", await checking.content.put(b"fine"))
-        await checking.transport.publish([asked])
-        await checking.transport.publish([asked])
+        await checking.ask(asked)
+        await checking.ask(asked)
 
         assert len(checking.results()) == 2
         assert len({message.event_id for message, _ in checking.results()}) == 1
@@ -180,7 +186,7 @@ async def test_an_essay_that_cannot_be_checked_fails_with_its_reason_and_only_it
     async with worker(tmp_path) as checking:
         stored = StorageId("0" * 32) if content is None else await checking.content.put(content)
         good = await checking.content.put(b"good")
-        await checking.transport.publish([request("e1", stored), request("e2", good)])
+        await checking.ask(request("e1", stored), request("e2", good))
 
         results = {result.essay_id: result for _, result in checking.results()}
         assert results["e1"].status is EssayStatus.SPELLCHECK_FAILED
@@ -192,7 +198,7 @@ async def test_a_request_that_meets_a_bug_is_set_aside_and_answered(tmp_path: Pa
     """No batch waits for ever."""
     async with worker(tmp_path) as checking:
         stored = await checking.content.put(b"bug")
-        await checking.transport.publish([request("e1", stored)])
+        await checking.ask(request("e1", stored))
 
         ((_, result),) = checking.results()
         assert result.status is EssayStatus.SPELLCHECK_FAILED
@@ -204,7 +210,7 @@ async def test_a_request_that_names_no_batch_is_a_dead_letter(tmp_path: Path) ->
     """It cannot be answered to anyone."""
     async with worker(tmp_path) as checking:
         asked = request("e1", "0" * 32, batch_id=None)
-        await checking.transport.publish([asked])
+        await checking.ask(asked)
 
         (letter,) = await checking.dead_letters.read(read_dead_letters)
         assert (letter.value, checking.results()) == (asked.value, [])
@@ -231,7 +237,7 @@ async def test_a_content_store_that_is_away_is_waited_for(tmp_path: Path) -> Non
     """What may heal is tried again, and nothing fails meanwhile."""
     async with worker(tmp_path, content=AwayAtFirst) as checking:
         stored = await checking.content.put(b"teh")
-        await checking.transport.publish([request("e1", stored)])
+        await checking.ask(request("e1", stored))
 
         async def statuses() -> Sequence[EssayStatus]:
             return [result.status for _, result in checking.results()]
@@ -265,7 +271,7 @@ async def test_the_content_store_is_asked_under_the_batchs_correlation_id(tmp_pa
 
     async with worker(tmp_path, listening) as checker:
         stored = await checker.content.put(b"teh end")
-        await checker.transport.publish([request("e1", stored)])
+        await checker.ask(request("e1", stored))
 
     assert asked[0].asked_under == [str(CORRELATION)] * 3
     assert "correlation_id" not in structlog.contextvars.get_contextvars()

@@ -22,12 +22,15 @@ from tests.support.consumers import (
 )
 from tests.support.eventually import eventually
 from tests.transport.bus import Bus, group, raw, say, until, until_sent
+from tests.transport.independence import IndependenceConformance
 from tests.transport.ordering import OrderingConformance
 from tests.transport.setting_aside import SettingAsideConformance
 from tests.transport.stopping import StoppingConformance
 
 
-class TransportConformance(OrderingConformance, StoppingConformance, SettingAsideConformance):
+class TransportConformance(
+    IndependenceConformance, OrderingConformance, StoppingConformance, SettingAsideConformance
+):
     """The promises of ``protocol.Transport``; a binding gives the fixture ``bus``."""
 
     async def test_messages_of_one_key_arrive_in_order_whatever_fails(self, bus: Bus) -> None:

@@ -1,8 +1,9 @@
 """Crashes and stops of the embedded bus at any moment: every event counts exactly once."""
 
+import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huleedu.core.enums import ProcessingEvent
-from huleedu.core.errors import PeerUnavailable
+from huleedu.core.errors import PeerUnavailable, StoreUnavailable
 from huleedu.core.ids import derived_event_id
 from huleedu.core.message import Message, event_message
 from huleedu.core.messages import BatchCancelled, batch_reference, metadata_of
@@ -24,7 +25,7 @@ from huleedu.store.database import Database
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
 from huleedu.transport.consumer import StoreConsumer
-from huleedu.transport.dead_letters import dead_letter_migrations
+from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Delivery
 from tests.support.consumers import (
@@ -43,6 +44,7 @@ from tests.support.virtual_time import LoopClock, run_virtually
 from tests.transport.bus import group
 
 T = TypeVar("T")
+STORES = ("a", "b", "c", "d", "dead")
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
@@ -84,6 +86,8 @@ class Life(NamedTuple):
     after_its_work: bool
     stops_after_ms: int
     said: int
+    away: frozenset[str] = frozenset()
+    """Groups that can handle nothing."""
 
 
 lives = st.builds(
@@ -92,11 +96,12 @@ lives = st.builds(
     after_its_work=st.booleans(),
     stops_after_ms=st.integers(0, 400),
     said=st.integers(0, 4),
+    away=st.frozensets(st.sampled_from("bcd"), max_size=2),
 )
 
 
 class Program:
-    """Three modules on their stores: one speaks, two hear; the second says what the third hears."""
+    """Four modules on their stores: one speaks, three hear; what one of them says, others hear."""
 
     def __init__(self, folder: Path, chance: Random) -> None:
         self._folder = folder
@@ -104,34 +109,36 @@ class Program:
         self._ids = SeededIds(7)
         self.said: list[Message] = []
 
-    async def live(self, life: Life | None) -> None:
-        """Run until the life's end; without one, until all outboxes are empty."""
+    async def live(self, life: Life | None, away: frozenset[str] = frozenset()) -> None:
+        """Run until the life's end; without one, until every group that is not away has handled
+        all that was said and, where none is away, all outboxes are empty."""
         hops = MortalHops(
             life.dies_at_hop if life else None, bool(life and life.after_its_work), self._chance
         )
         platform = Platform(clock=LoopClock(), ids=self._ids, random=self._chance, hops=hops)
         try:
-            await self._run(platform, life)
+            await self._run(platform, life, life.away if life else away)
         except* Crash:
             pass
 
-    async def _run(self, platform: Platform, life: Life | None) -> None:
-        stores = {name: await self.opened(name, platform) for name in ("a", "b", "c", "dead")}
+    async def _run(self, platform: Platform, life: Life | None, away: frozenset[str]) -> None:
+        stores = {name: await self.opened(name, platform) for name in STORES}
         transport = MemoryTransport(platform, stores["dead"], queue_messages_max=3)
         b = StoreConsumer(stores["b"], self._answer(platform), platform, "b")
         c = StoreConsumer(stores["c"], note_effects, platform, "c")
-        for name, consumer, topics in (("b", b, [PROCEED]), ("c", c, [PROCEED, CANCELLED])):
-            transport.subscribe(
-                group(name, Recorder(self._unreliable(consumer)), topics, 3, concurrency=2)
-            )
-        for name in "abc":
+        d = StoreConsumer(stores["d"], note_effects, platform, "d")
+        both = [PROCEED, CANCELLED]
+        for name, consumer, topics in (("b", b, [PROCEED]), ("c", c, both), ("d", d, both)):
+            behave = self._away if name in away else self._unreliable(consumer)
+            transport.subscribe(group(name, Recorder(behave), topics, 3, concurrency=2))
+        for name in "abcd":
             transport.relay(stores[name])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport.run)
             for number in range(life.said if life else 0):
                 await self._say(stores["a"], platform, f"batch-{number % 3}")
             if life is None:
-                await self._until_all_is_said([stores[name] for name in "abc"])
+                await self._until_all_is_handled(stores, away)
             else:
                 await anyio.sleep(life.stops_after_ms / 1000)
             tasks.cancel_scope.cancel()
@@ -139,7 +146,7 @@ class Program:
     async def opened(self, name: str, platform: Platform) -> Database:
         migrations = [outbox_migrations, handled_migrations, effect_migrations]
         if name == "dead":
-            migrations = [dead_letter_migrations]
+            migrations = list(DEAD_LETTER_MIGRATIONS)
         store = Database(self._folder / f"{name}.db", migrations, platform.hops)
         await store.open()
         return store
@@ -152,6 +159,9 @@ class Program:
             self.said.append(message)
 
         await store.write(work)
+
+    async def _away(self, _: Delivery) -> None:
+        raise StoreUnavailable("not in this life")
 
     def _unreliable(self, consumer: StoreConsumer) -> Callable[[Delivery], Awaitable[None]]:
         async def handle(delivery: Delivery) -> None:
@@ -185,44 +195,77 @@ class Program:
 
         return apply
 
-    async def _until_all_is_said(self, stores: Sequence[Database]) -> None:
-        async def waiting() -> int:
-            return sum([(await store.read(outbox.backlog))[0] for store in stores])
+    def expected(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the effects that each module is to have, of every key in order."""
+        said = [(m.key.decode(), m.event_id) for m in self.said]
+        answers = [
+            (key, str(derived_event_id(ProcessingEvent.BATCH_CANCELLED.value, event_id)))
+            for key, event_id in said
+        ]
+        return {"b": said, "c": [*said, *answers], "d": [*said, *answers]}
 
-        await eventually(waiting, lambda count: count == 0, seconds=600)
+    async def _until_all_is_handled(
+        self, stores: Mapping[str, Database], away: frozenset[str]
+    ) -> None:
+        async def missing() -> int:
+            missing = 0
+            for name, effects in self.expected().items():
+                if name not in away:
+                    missing += len(effects) - len(await stores[name].read(read_effects))
+            if not away:
+                missing += sum([(await store.read(outbox.backlog))[0] for store in stores.values()])
+            return missing
+
+        await eventually(missing, lambda count: count <= 0, seconds=600)
 
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(lives, max_size=6), st.integers(0, 2**32))
 def test_every_event_has_one_effect_whatever_dies_when(plan: list[Life], seed: int) -> None:
-    """Through any number of crashes, at any hop to a thread, and stops at any moment: each event
-    that was said has exactly one effect in each group, in order per key; what follows from it is
-    said once; no outbox keeps anything; nothing becomes a dead letter."""
+    """Through any number of crashes, at any hop to a thread, stops at any moment, and lives in
+    which groups are away: each event that was said has exactly one effect in each group that is
+    up, whatever another does, in order per key; what follows from it is said once; in the end no
+    outbox keeps anything, and nothing becomes a dead letter."""
 
     async def main(folder: Path) -> None:
         program = Program(folder, Random(seed))
         for life in [*plan, Life(None, False, 50, 3)]:
             await program.live(life)
+        await program.live(None, away=frozenset("d"))
+        await check(program, "bc")
         await program.live(None)
-        platform = Platform(hops=MortalHops(None, False, Random(0)))
-        stores = {name: await program.opened(name, platform) for name in ("a", "b", "c", "dead")}
-        effects = {name: await stores[name].read(read_effects) for name in "bc"}
-        said = [(m.key.decode(), m.event_id) for m in program.said]
-        answers = [
-            (key, str(derived_event_id(ProcessingEvent.BATCH_CANCELLED.value, event_id)))
-            for key, event_id in said
-        ]
-
-        assert Counter(effects["b"]) == Counter(said)
-        assert Counter(effects["c"]) == Counter([*said, *answers])
-        for stories, module in ((said, "b"), (said, "c"), (answers, "c")):
-            for key in {key for key, _ in stories}:
-                story = [event for event in stories if event[0] == key]
-                assert [event for event in effects[module] if event in story] == story
-        assert await stores["dead"].read(read_dead_letters) == []
-        for store in stores.values():
+        await check(program, "bcd")
+        stores = [await program.opened(name, Platform(hops=_immortal())) for name in STORES]
+        assert await stores[-1].read(read_dead_letters) == []
+        for store in stores:
+            noted = await store.read(
+                lambda db: db.execute("SELECT * FROM outbox_handled").fetchall()
+            )
+            assert noted == []
             await store.close()
 
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         run_virtually(main, Path(folder))
+
+
+async def check(program: Program, modules: str) -> None:
+    for name in modules:
+        store = await program.opened(name, Platform(hops=_immortal()))
+        effects = await store.read(read_effects)
+        await store.close()
+        expected = program.expected()[name]
+        said = expected[: len(program.said)]
+        assert Counter(effects) == Counter(expected)
+        for story in (said, expected[len(said) :]):
+            for key in {key for key, _ in story}:
+                of_key = [event for event in story if event[0] == key]
+                assert [event for event in effects if event in of_key] == of_key
+
+
+def _noted(connection: sqlite3.Connection) -> list[object]:
+    return connection.execute("SELECT * FROM outbox_handled").fetchall()
+
+
+def _immortal() -> MortalHops:
+    return MortalHops(None, False, Random(0))

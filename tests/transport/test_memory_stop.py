@@ -11,7 +11,7 @@ from huleedu.core.hops import Hops
 from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.store.outbox import outbox_migrations
-from huleedu.transport.dead_letters import dead_letter_migrations
+from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
 from huleedu.transport.memory import STOP_SECONDS_MAX, MemoryTransport
 from huleedu.transport.protocol import Delivery
 from tests.support.consumers import Recorder
@@ -23,8 +23,8 @@ LOOK_SECONDS = 5.0  # how long a row may lie before the relay looks by itself
 
 
 async def _store(folder: Path, name: str, hops: Hops) -> Database:
-    migrations = dead_letter_migrations if name == "dead" else outbox_migrations
-    store = Database(folder / f"{name}.db", [migrations], hops)
+    migrations = DEAD_LETTER_MIGRATIONS if name == "dead" else (outbox_migrations,)
+    store = Database(folder / f"{name}.db", migrations, hops)
     await store.open()
     return store
 

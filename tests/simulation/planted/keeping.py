@@ -2,10 +2,11 @@
 
 import dataclasses
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from random import Random
+from typing import TypeVar
 from uuid import uuid5
 
 from msgspec.structs import replace
@@ -28,6 +29,8 @@ from huleedu.transport.kafka.transactions import OutboxTransactions
 from huleedu.transport.protocol import Delivery
 from tests.simulation.replaced import replaced
 from tests.simulation.world import Build
+
+T = TypeVar("T")
 
 
 class DedupeRemoved(Build):
@@ -60,25 +63,24 @@ class DedupeRemoved(Build):
 
 
 class OutboxMarkedBeforePublish(Build):
-    """The relay notes that a row is sent, and only then hands it over."""
+    """A row is marked as sent as soon as it is read, and only then handed over."""
 
     @contextmanager
     def patched(self) -> Iterator[None]:
-        real = relay.OutboxRelay._next_rows
+        real = relay.OutboxRelay.read
 
-        async def next_rows(
-            self: relay.OutboxRelay, lane: "relay._Lane"
-        ) -> Sequence[outbox.OutboxRow]:
-            rows = await real(self, lane)
-            now = self._platform.clock.now()
-            ids = [row.id for row in rows]
-            await self._until_it_works(
-                "mark",
-                lambda: self._database.write(lambda db: outbox.mark_sent(db, ids, now)),
-            )
-            return rows
+        async def read(self: relay.OutboxRelay, query: Callable[[sqlite3.Connection], T]) -> T:
+            result = await real(self, query)
+            rows = result if isinstance(result, list) else []
+            ids = [row.id for row in rows if isinstance(row, outbox.OutboxRow)]
+            if ids:
+                now = self._platform.clock.now()
+                await self._until_it_works(
+                    "mark", lambda: self.database.write(lambda db: outbox.mark_sent(db, ids, now))
+                )
+            return result
 
-        with super().patched(), replaced(relay.OutboxRelay, "_next_rows", next_rows):
+        with super().patched(), replaced(relay.OutboxRelay, "read", read):
             yield
 
 
