@@ -43,6 +43,8 @@ def shared_up_to(position: Position, ours: Sequence[Opening], last_id: int) -> i
 
     ``last_id`` is the highest that it has given.
     """
+    if position.row_id == 0:
+        return 0  # an opening without rows gives way to the next one: there may be no common one
     if position.openings is None:
         return position.row_id if position.row_id <= last_id else None
     common = set(position.openings) & set(ours)

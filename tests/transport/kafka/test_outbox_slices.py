@@ -11,7 +11,7 @@ from huleedu.core.message import Message
 from huleedu.store import outbox
 from huleedu.store.migrations import migrate
 from huleedu.store.outbox import last_given_id, outbox_migrations
-from huleedu.store.outbox_identity import outbox_identity_migrations
+from huleedu.store.outbox_identity import acknowledged_id, outbox_identity_migrations
 from huleedu.transport.kafka.outbox_slices import (
     before_unsent,
     mark_sent_up_to,
@@ -115,6 +115,17 @@ def test_the_oldest_unsent_row_is_found() -> None:
         assert before_unsent(connection) == 4
         mark_sent_up_to(connection, 4, 6, NOW)
         assert before_unsent(connection) is None
+
+
+def test_a_late_mark_takes_nothing_back() -> None:
+    """One who wakes up and marks a slice that another has marked with more behind it changes
+    neither the rows nor what the broker has acknowledged."""
+    with closing(opened()) as connection:
+        outbox.add(connection, [message(number) for number in range(4)], NOW)
+        mark_sent_up_to(connection, 0, 4, NOW)
+
+        assert mark_sent_up_to(connection, 0, 2, NOW) == 0
+        assert acknowledged_id(connection) == 4
 
 
 def test_an_id_is_remembered_after_its_row_is_purged() -> None:

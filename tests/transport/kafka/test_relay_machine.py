@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from huleedu.core.message import Message
 from huleedu.store.outbox_identity import read_outbox_id
@@ -86,6 +86,7 @@ class RelayMachine(RuleBasedStateMachine):
         self.stack.enter_context(simulated_library())
         self.broker = StillBroker()
         self.made = self.said = 0
+        self.has_used_a_backup = False
         self.files: list[File] = []
         self.backups: list[Backup] = []
         self.seen: list[int] = []
@@ -164,6 +165,7 @@ class RelayMachine(RuleBasedStateMachine):
         self.use(self.backups[backup % len(self.backups)])
 
     def use(self, backup: Backup) -> None:
+        self.has_used_a_backup = True
         path = self.new_path()
         copied(backup.path, path)
         self.files.append(self.opened(path, backup.rows))
@@ -178,6 +180,12 @@ class RelayMachine(RuleBasedStateMachine):
     def outbox_id(self, file: File) -> str:
         with reading(file.path) as connection:
             return read_outbox_id(connection)
+
+    @invariant()
+    def nobody_is_alarmed_without_need(self) -> None:
+        if len(self.files) == 1 and not self.has_used_a_backup:
+            (file,) = self.files
+            assert self.outbox_id(file) == file.born_as
 
     def read(self, file: File, outbox_id: str) -> None:
         """Note what is to be seen now, and that this file has published it."""
@@ -212,5 +220,5 @@ class RelayMachine(RuleBasedStateMachine):
                 assert list(order) == mine
 
 
-RelayMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+RelayMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 TestRelay = RelayMachine.TestCase
