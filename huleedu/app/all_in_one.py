@@ -80,6 +80,7 @@ async def all_in_one(
             limits=settings.limits,
             hosts=allowed_hosts(settings),
             readiness=readiness_of(tasks, transport, ground.stores),
+            held_up=transport.held_up,
         )
         tasks.start("transport", transport.run)
         tasks.start("housekeeping", lambda: keep_house(chores, platform))

@@ -132,7 +132,7 @@ def _els_tasks(ground: Ground) -> Mapping[str, Run]:
     store, platform, settings = ground.stores["els"], ground.platform, ground.settings.els
 
     def hears() -> bool:
-        return not ground.transport.troubles()
+        return ground.transport.hears(settings.consumer_group or "")
 
     return {"deadlines": lambda: els.keep_deadlines(store, platform, settings, hears)}
 

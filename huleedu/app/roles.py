@@ -77,6 +77,7 @@ async def running_roles(
             limits=settings.limits,
             hosts=allowed_hosts(settings),
             readiness=readiness_of(tasks, used, ground.stores),
+            held_up=None if used is None else used.held_up,
         )
         applications = {module: build(routes) for module, routes in attached.routes.items()}
         operations = build([])

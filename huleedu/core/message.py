@@ -24,6 +24,8 @@ class Header(StrEnum):
     OWNER = "owner"
     ATTEMPT = "attempt"
     READINESS_TIMEOUT_SECONDS = "readiness-timeout-seconds"
+    PHASE_TIMEOUT_SECONDS = "phase-timeout-seconds"
+    """On a request: after how long without progress its essay is failed."""
 
 
 class Message(msgspec.Struct, frozen=True):

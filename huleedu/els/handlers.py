@@ -60,6 +60,7 @@ def subscriptions(
     handler = EssayLifecycle(
         readiness_timeout=timedelta(seconds=settings.readiness_timeout_seconds),
         log_student_details=settings.log_student_details,
+        phase_timeout=timedelta(seconds=settings.phase_timeout_seconds),
     )
     return [
         Subscription(
@@ -85,7 +86,9 @@ class EssayLifecycle:
         *,
         readiness_timeout: timedelta = timedelta(days=1),
         log_student_details: bool = False,
+        phase_timeout: timedelta = timedelta(minutes=15),
     ) -> None:
+        self._phase_timeout = phase_timeout
         self._readiness_timeout = readiness_timeout
         self._log_student_details = log_student_details
 
@@ -98,7 +101,7 @@ class EssayLifecycle:
         that the state of its batch does not allow is skipped and logged, and so is a repeat.
         """
         deadline = now + self._readiness_timeout
-        fetch = _Fetch(connection, now, deadline, self._log_student_details)
+        fetch = _Fetch(connection, now, deadline, self._phase_timeout, self._log_student_details)
         HEARING.take(fetch, heard)
         return [*fetch.readiness(), *fetch.said]
 
@@ -114,6 +117,7 @@ class _Fetch:
         connection: sqlite3.Connection,
         now: datetime,
         deadline: datetime,
+        phase_timeout: timedelta,
         log_student_details: bool,
     ) -> None:
         self.said: list[Message] = []
@@ -121,6 +125,7 @@ class _Fetch:
         self._connection = connection
         self._now = now
         self._deadline = deadline
+        self._phase_timeout = phase_timeout
         self._log_student_details = log_student_details
         self._tracker = BatchEssayTracker(connection, now)
         self._wishes = Wishes(connection, now)
@@ -192,7 +197,10 @@ class _Fetch:
             log_skipped(one, f"attempt {command.attempt} is no new one")
             return
         correlation = correlation_ids(self._connection, [command.batch_id])[command.batch_id]
-        self.said += [speech.spellcheck_requested(d, correlation, self._now) for d in dispatches]
+        self.said += [
+            speech.spellcheck_requested(d, correlation, self._now, self._phase_timeout)
+            for d in dispatches
+        ]
         log_undispatched(one, command, {d.essay_id for d in dispatches})
         # A command that moved no essay is answered at once: nobody waits for ever.
         self._conclude([command.batch_id])

@@ -1,8 +1,8 @@
 """The events that ELS says, built from its decisions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -90,8 +90,13 @@ def essay_content_refused(refusal: Refusal, correlation_id: str | None, at: date
     return _message(event, data, cause, correlation_id, at)
 
 
-def spellcheck_requested(dispatch: Dispatch, correlation_id: str | None, at: datetime) -> Message:
-    """This essay is to be checked."""
+def spellcheck_requested(
+    dispatch: Dispatch,
+    correlation_id: str | None,
+    at: datetime,
+    phase_timeout: timedelta = timedelta(minutes=15),
+) -> Message:
+    """This essay is to be checked; after ``phase_timeout`` without progress ELS gives it up."""
     event = ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED
     essay = essay_reference(dispatch.batch_id, dispatch.essay_id)
     data = EssayLifecycleSpellcheckRequestV1(
@@ -103,7 +108,8 @@ def spellcheck_requested(dispatch: Dispatch, correlation_id: str | None, at: dat
         language=dispatch.language,
     )
     cause = [dispatch.batch_id, dispatch.essay_id]
-    return _message(event, data, cause, correlation_id, at, dispatch.attempt)
+    more: dict[str, str] = {Header.PHASE_TIMEOUT_SECONDS: f"{phase_timeout.total_seconds():g}"}
+    return _message(event, data, cause, correlation_id, at, dispatch.attempt, more)
 
 
 def phase_concluded(
@@ -159,8 +165,10 @@ def _message(
     correlation_id: str | None,
     at: datetime,
     attempt: int | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Message:
     repeat = [] if attempt is None else [str(attempt)]
+    counted: dict[str, str] = {} if attempt is None else {Header.ATTEMPT: str(attempt)}
     return event_message(
         event,
         data,
@@ -168,5 +176,5 @@ def _message(
         at=at,
         source_service=SOURCE_SERVICE,
         correlation_id=None if correlation_id is None else UUID(correlation_id),
-        headers=None if attempt is None else {Header.ATTEMPT: str(attempt)},
+        headers={**counted, **(more or {})},
     )

@@ -14,7 +14,7 @@ from huleedu.core.enums import (
     ProcessingEvent,
     ProcessingStage,
 )
-from huleedu.core.errors import HuleEduError, MalformedMessage, NotFound, TooLarge
+from huleedu.core.errors import HuleEduError, MalformedMessage, NotFound, TooLarge, Unavailable
 from huleedu.core.ids import StorageId, derived_event_id
 from huleedu.core.logging import create_service_logger
 from huleedu.core.message import Header, Message, event_message
@@ -33,9 +33,10 @@ from huleedu.core.settings import SpellcheckSettings
 from huleedu.core.topics import topic_name
 from huleedu.spellcheck.errors import CheckFailed
 from huleedu.spellcheck.log import processing_log
+from huleedu.spellcheck.patience import is_over
 from huleedu.spellcheck.protocol import TextChecker
 from huleedu.transport.consumer import Heard, hear
-from huleedu.transport.failures import dead_letter
+from huleedu.transport.failures import dead_letter, longest_pause_seconds
 from huleedu.transport.protocol import Delivery, Subscription, Transport
 from huleedu.transport.replays import is_for
 
@@ -101,14 +102,19 @@ class SpellcheckWorker:
         self._platform = platform
 
     async def handle(self, delivery: Delivery) -> None:
-        """Answer each request.  Raises ``Unavailable`` when the content store does not answer."""
+        """Answer each request.
+
+        Raises ``Unavailable`` when the content store does not answer: until so much time has gone
+        by that the next attempt might come after the phase is given up.  Then the request is
+        answered as failed, for that reason.
+        """
         for message in delivery.messages:
             if not is_for(message, delivery.group):
                 continue
             request = _request(message)
             # Bound, it goes along to the content store, whose log then joins the story.
             with bound_contextvars(correlation_id=request.fields["correlation_id"]):
-                await self._transport.publish([await self._answer(request)])
+                await self._transport.publish([await self._answer(request, delivery)])
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
         """Make dead letters of the requests; those that say for which essay are answered too."""
@@ -122,12 +128,17 @@ class SpellcheckWorker:
                 messages.append(self._failed(request, "the checker could not work on this essay"))
             await self._transport.publish(messages)
 
-    async def _answer(self, request: _Request) -> Message:
+    async def _answer(self, request: _Request, delivery: Delivery) -> Message:
         language = request.data.language
         started = self._platform.clock.monotonic()
         try:
             answer = await self._check(request)
-        except (CheckFailed, NotFound, TooLarge) as fault:
+        except (CheckFailed, NotFound, TooLarge, Unavailable) as fault:
+            pause = longest_pause_seconds(delivery.attempt)
+            if isinstance(fault, Unavailable) and not is_over(
+                request.heard.message, delivery.waited_seconds, pause
+            ):
+                raise
             SPELLCHECK_ESSAYS.labels(language.value, "failed").inc()
             _logger.warning("essay_not_checked", error=str(fault), **request.fields)
             return self._failed(request, str(fault), fault)

@@ -40,6 +40,15 @@ class Fate(Enum):
     """The group has stopped: deliver nothing any more, and acknowledge nothing of this."""
 
 
+@dataclass
+class _HeldUp:
+    """A message that is to be tried again."""
+
+    fault: Exception
+    since: float
+    """When it first failed, on the monotonic clock."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a delivery, and the fault that it follows from."""
@@ -67,7 +76,7 @@ class Deliverer:
         self._platform = platform
         self._breaker = DeadLetterBreaker()
         self._setting_aside = anyio.Lock()
-        self._held_up: dict[str, dict[str, Exception]] = {}  # topic → event id → fault
+        self._held_up: dict[str, dict[str, _HeldUp]] = {}  # topic → event id
         self._stopped: str | None = None
         self._logger = create_service_logger("transport")
 
@@ -79,7 +88,7 @@ class Deliverer:
     def held_up(self) -> Sequence[str]:
         """Return, one sentence a topic, which messages wait to be tried again, and why."""
         return [
-            _held_up_told(self._group, topic, faults) for topic, faults in self._held_up.items()
+            _held_up_told(self._group, topic, waiting) for topic, waiting in self._held_up.items()
         ]
 
     def forget(self, messages: Iterable[Message]) -> None:
@@ -87,14 +96,17 @@ class Deliverer:
         if not self._held_up:
             return
         for message in messages:
-            faults = self._held_up.get(message.topic, {})
-            faults.pop(message.event_id, None)
-            if not faults:
+            waiting = self._held_up.get(message.topic, {})
+            waiting.pop(message.event_id, None)
+            if not waiting:
                 self._held_up.pop(message.topic, None)
 
     def delivery(self, messages: Sequence[Message], attempt: int, progress: Progress) -> Delivery:
         """Return a delivery to this group."""
-        return Delivery(self._group, messages, attempt, progress, Tally(self._breaker))
+        waits = self._held_up.get(messages[0].topic, {}).get(messages[0].event_id)
+        waited = 0.0 if waits is None else self._platform.clock.monotonic() - waits.since
+        tally = Tally(self._breaker)
+        return Delivery(self._group, messages, attempt, progress, waited, tally)
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Have the consumer handle the messages, and decide what becomes of them.
@@ -148,7 +160,9 @@ class Deliverer:
             self.forget(messages)
         elif len(messages) == 1 and outcome.fault is not None:
             # Of several it is not known yet which one is held up.
-            self._held_up.setdefault(topic, {})[messages[0].event_id] = outcome.fault
+            waiting = self._held_up.setdefault(topic, {})
+            first = _HeldUp(outcome.fault, self._platform.clock.monotonic())
+            waiting.setdefault(messages[0].event_id, first).fault = outcome.fault
 
     def _stop(self, topic: str, fault: Exception | None) -> None:
         if self._stopped is None and fault is not None:
@@ -182,7 +196,7 @@ async def _fault_of(handling: Awaitable[None]) -> Exception | None:
     return None
 
 
-def _held_up_told(group: str, topic: str, faults: dict[str, Exception]) -> str:
-    event_id, fault = next(reversed(faults.items()))
-    others = "" if len(faults) == 1 else f" and {len(faults) - 1} more"
-    return f"{group} on {topic}: {fault} (event {event_id}{others} waiting to be tried again)"
+def _held_up_told(group: str, topic: str, waiting: dict[str, _HeldUp]) -> str:
+    event_id, first = next(iter(waiting.items()))
+    others = "" if len(waiting) == 1 else f" and {len(waiting) - 1} more"
+    return f"{group} on {topic}: {first.fault} (event {event_id}{others} waiting to be tried again)"

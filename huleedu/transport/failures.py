@@ -45,8 +45,13 @@ def verdict(fault: Exception, messages: int, attempt: int) -> Verdict:
 
 def pause_seconds(attempt: int, random: Random) -> float:
     """Return how long to wait before the next attempt: doubling, with jitter, at most 5 s."""
+    return longest_pause_seconds(attempt) * (0.5 + random.random() / 2)
+
+
+def longest_pause_seconds(attempt: int) -> float:
+    """Return how long the pause before the next attempt may be at most."""
     longest: float = min(PAUSE_MAX_SECONDS, PAUSE_FIRST_SECONDS * 2.0 ** min(attempt - 1, 16))
-    return longest * (0.5 + random.random() / 2)
+    return longest
 
 
 def dead_letter_cause(

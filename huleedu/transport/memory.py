@@ -102,7 +102,6 @@ class MemoryTransport:
             *(["the bus is stopping"] if self._stopping else ()),
             *(one.stopped for one in deliverers if one.stopped is not None),
             *(trouble for relay in self._relays for trouble in relay.troubles()),
-            *self.held_up(),
         ]
 
     def held_up(self) -> Sequence[str]:
@@ -111,6 +110,11 @@ class MemoryTransport:
             *(told for one in self._deliverers.values() for told in one.held_up()),
             *(told for relay in self._relays for told in relay.held_up()),
         ]
+
+    def hears(self, group: str) -> bool:
+        """Tell whether messages reach this group; results come through the bus's own store."""
+        is_stopped = self._stopping or self._deliverers[group].stopped is not None
+        return not is_stopped and not self._relays[0].troubles()
 
     def _stop(self) -> None:
         self._stopping = True

@@ -35,6 +35,8 @@ class Delivery:
     attempt: int
     """1 at first; counts up when the delivery is repeated after a failure."""
     progress: Progress
+    waited_seconds: float = 0.0
+    """For how long a message that comes again has been held up in this process."""
     tally: Tally = field(default_factory=Tally)
     """Asked by who sets messages aside beside others that it handles."""
 
@@ -96,4 +98,12 @@ class Transport(Protocol):
 
     def troubles(self) -> Sequence[str]:
         """Return, for ``/readyz``, what keeps messages from flowing; empty when all is well."""
+        ...
+
+    def held_up(self) -> Sequence[str]:
+        """Return which single messages wait to be tried again, while all others flow."""
+        ...
+
+    def hears(self, group: str) -> bool:
+        """Tell whether messages reach this group, whatever troubles others have."""
         ...

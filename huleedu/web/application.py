@@ -22,6 +22,8 @@ from huleedu.web.targets import BoundedTargets
 
 Readiness = Callable[[], Awaitable[Sequence[str]]]
 """Answers why the process cannot do its work now, one sentence each; nothing when it can."""
+HeldUp = Callable[[], Sequence[str]]
+"""Answers which single messages wait to be tried again: named, and no reason to be not ready."""
 
 
 class Application(Litestar):
@@ -50,6 +52,7 @@ def build_application(
     limits: Limits,
     hosts: AllowedHosts = AllowedHosts(),  # noqa: B008 - it cannot change
     readiness: Readiness | None = None,
+    held_up: HeldUp | None = None,
     registry: CollectorRegistry = REGISTRY,
 ) -> Application:
     """Return the application of ``routes`` with health, metrics, ``/openapi.json`` and problems.
@@ -63,7 +66,7 @@ def build_application(
     return Application(
         platform,
         hosts,
-        [*routes, *_operations(readiness, registry)],
+        [*routes, *_operations(readiness, held_up, registry)],
         exception_handlers=exception_handlers(),
         guards=[must_be_json],
         request_max_body_size=max(limits.json_body_bytes, limits.text_bytes),
@@ -82,7 +85,7 @@ def build_application(
 
 
 def _operations(
-    readiness: Readiness | None, registry: CollectorRegistry
+    readiness: Readiness | None, held_up: HeldUp | None, registry: CollectorRegistry
 ) -> list[ControllerRouterHandler]:
     @get("/healthz", tags=["operations"])
     async def healthz() -> dict[str, str]:
@@ -93,9 +96,12 @@ def _operations(
     async def readyz() -> Response[dict[str, Any]]:
         """Tell whether the process can do its work, and if not, every reason."""
         reasons = list(await readiness()) if readiness is not None else []
+        waiting = list(held_up()) if held_up is not None else []
+        named = {"held_up": waiting} if waiting else {}
         if reasons:
-            return Response({"status": "not ready", "reasons": reasons}, status_code=503)
-        return Response({"status": "ready"})
+            body = {"status": "not ready", "reasons": reasons, **named}
+            return Response(body, status_code=503)
+        return Response({"status": "ready", **named})
 
     @get("/metrics", tags=["operations"], media_type="text/plain")
     async def metrics() -> Response[bytes]:

@@ -38,6 +38,12 @@ class FakeTransport:
     def troubles(self) -> Sequence[str]:
         return self.trouble
 
+    def held_up(self) -> Sequence[str]:
+        return ()
+
+    def hears(self, group: str) -> bool:
+        return not self.troubles()
+
     def connect(
         self, settings: Settings, roles: Sequence[Role], platform: Platform, stack: AsyncExitStack
     ) -> Transport:

@@ -49,6 +49,12 @@ class Published:
     def troubles(self) -> Sequence[str]:
         return ()
 
+    def held_up(self) -> Sequence[str]:
+        return ()
+
+    def hears(self, group: str) -> bool:
+        return not self.troubles()
+
 
 class SilentChecker:
     async def check(self, text: str, language: Language) -> CheckedText:

@@ -138,3 +138,9 @@ class ObservedTransport:
 
     def troubles(self) -> Sequence[str]:
         return self._transport.troubles()
+
+    def held_up(self) -> Sequence[str]:
+        return self._transport.held_up()
+
+    def hears(self, group: str) -> bool:
+        return self._transport.hears(group)

@@ -7,11 +7,12 @@ from pathlib import Path
 import anyio
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from huleedu.content import MIGRATIONS as CONTENT_MIGRATIONS
 from huleedu.content import LocalContent
 from huleedu.core.enums import ContentType, EssayStatus, Language, ProcessingEvent
-from huleedu.core.errors import PeerUnavailable
+from huleedu.core.errors import PeerUnavailable, StoreUnavailable
 from huleedu.core.ids import StorageId
 from huleedu.core.message import Header, Message
 from huleedu.core.messages import (
@@ -33,7 +34,7 @@ from huleedu.transport.protocol import Delivery, Subscription
 from tests.support.builders import AT, CORRELATION, hear, say
 from tests.support.dead_letters import read_dead_letters
 from tests.support.eventually import eventually
-from tests.transport.bus import until_sent
+from tests.transport.bus import until, until_sent
 
 pytestmark = pytest.mark.anyio
 
@@ -243,6 +244,41 @@ async def test_a_content_store_that_is_away_is_waited_for(tmp_path: Path) -> Non
             return [result.status for _, result in checking.results()]
 
         await eventually(statuses, lambda seen: seen == [EssayStatus.SPELLCHECKED_SUCCESS])
+
+
+class Damaged(LocalContent):
+    """A content store that cannot give what it keeps any more."""
+
+    def __init__(self, store: LocalContent) -> None:
+        self._store = store
+
+    async def get(self, storage_id: StorageId) -> bytes:
+        raise StoreUnavailable(f"the content stored under {storage_id} is damaged")
+
+    async def put(self, content: bytes) -> StorageId:
+        return await self._store.put(content)
+
+
+async def test_what_never_heals_ends_before_its_phase(tmp_path: Path) -> None:
+    """A request that cannot be worked on is named while it waits, and answered with the reason
+    when two thirds of the time are over in which ELS waits for progress."""
+    async with worker(tmp_path, content=Damaged) as checking:
+        stored = await checking.content.put(b"teh")
+        asked = request("e1", stored)
+        limited = replace(asked, headers={**asked.headers, "phase-timeout-seconds": "1.5"})
+        begin = anyio.current_time()
+        await checking.transport.publish([limited])
+        await until(lambda: "is damaged" in " ".join(checking.transport.held_up()))
+        assert list(checking.transport.troubles()) == []
+        await until_sent(checking.dead_letters)
+        seconds = anyio.current_time() - begin
+        assert list(checking.transport.held_up()) == []
+
+        ((_, result),) = checking.results()
+        assert result.status is EssayStatus.SPELLCHECK_FAILED
+        assert "is damaged" in result.system_metadata.error_info["message"]
+        assert await checking.dead_letters.read(read_dead_letters) == []
+        assert seconds > 0.3  # it was tried again
 
 
 class ListeningContent(LocalContent):

@@ -58,10 +58,10 @@ class SettingAsideConformance:
         good = [raw(f"k{number}", number) for number in range(20)]
         await say(sender, bus, [raw("bad", 1), *good])
         async with bus.running([group("g", listener)], [sender]) as transport:
-            await until(lambda: str(fault) in " ".join(transport.troubles()))
+            await until(lambda: str(fault) in " ".join(transport.held_up()))
             await until(lambda: bool(listener.aside))
             await bus.until_handled(sender)
-            assert list(transport.troubles()) == []
+            assert list(transport.held_up()) == []
 
         failing.check_pauses()
         assert [message.value for message, _ in listener.aside] == [b"bad-1"]
@@ -88,11 +88,11 @@ class SettingAsideConformance:
         await say(sender, bus, [refused, *good])
         module = Module(store, apply, bus.platform, "module")
         async with bus.running([group("g", module)], [sender, store]) as transport:
-            await until(lambda: str(fault) in " ".join(transport.troubles()))
+            await until(lambda: str(fault) in " ".join(transport.held_up()))
             await bus.until_handled(sender)
             await until_sent(store)
             dead = await eventually(bus.dead_letters, bool)
-            assert list(transport.troubles()) == []
+            assert list(transport.held_up()) == []
 
         failing.check_pauses()
         assert [letter.event_id for letter in dead] == [refused.event_id]

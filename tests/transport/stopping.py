@@ -40,6 +40,7 @@ class StoppingConformance:
             await until(lambda: len(other.handled) >= MANY + len(late))
             await until_sent(store)
             (told,) = _stopped(transport)
+            assert [transport.hears(name) for name in ("g", "other")] == [False, True]
         aside = {letter.event_id for letter in await bus.dead_letters()}
         assert await store.read(read_effects) == []
         async with bus.running(groups, [sender, store]):

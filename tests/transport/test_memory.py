@@ -165,13 +165,13 @@ async def test_a_dead_letter_is_kept_before_its_message_is_done_with(bus: Memory
     recorder = Refuses(rejects)
     async with bus.running([group("g", recorder)]) as transport:
         await transport.publish([raw("a", 1)])
-        await until(lambda: bool(transport.troubles()))
+        await until(lambda: bool(transport.held_up()))
         await until(lambda: bool(recorder.aside))
         await until_sent(await bus.store("dead-letters"))
 
         assert [message.value for message, _ in recorder.aside] == [b"a-1"]
         assert len(recorder.deliveries) == 3
-        assert list(transport.troubles()) == []
+        assert list(transport.held_up()) == []
 
 
 async def test_an_outbox_that_cannot_be_marked_heals(bus: MemoryBus) -> None:

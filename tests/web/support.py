@@ -69,6 +69,7 @@ def application(
     limits: Limits | None = None,
     readiness: Readiness | None = None,
     registry: CollectorRegistry | None = None,
+    held_up: Sequence[str] = (),
 ) -> Application:
     limits = limits or Limits()
 
@@ -81,6 +82,7 @@ def application(
         platform=simulated_platform(),
         limits=limits,
         readiness=readiness,
+        held_up=lambda: held_up,
         registry=registry or REGISTRY,
     )
 

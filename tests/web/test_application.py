@@ -34,6 +34,15 @@ async def test_alive_is_not_ready() -> None:
     assert (healed.status_code, healed.json()) == (200, {"status": "ready"})
 
 
+async def test_what_waits_alone_is_named_and_no_reason() -> None:
+    """Single messages that wait to be tried again do not make the program not ready."""
+    async with client_of(application(held_up=["one essay waits"])) as client:
+        answer = await client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "held_up": ["one essay waits"]}
+
+
 async def test_metrics_are_told_in_prometheus_form() -> None:
     """A scrape gets every metric of the registry as text."""
     registry = CollectorRegistry()

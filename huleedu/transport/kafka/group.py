@@ -86,13 +86,16 @@ class Group(ABC):
             await anyio.sleep(pause_seconds(attempt, self._platform.random))
 
     def troubles(self) -> Sequence[str]:
-        """Return what keeps messages from being handled."""
+        """Return what keeps all messages, or those of a partition, from being handled."""
         stopped = [self._deliverer.stopped] if self._deliverer.stopped is not None else []
-        waiting = self._deliverer.held_up()
-        told = [*stopped, *self._troubles.values(), *waiting, *self._watchdog.troubles()]
+        told = [*stopped, *self._troubles.values(), *self._watchdog.troubles()]
         if told or self._membership.has_joined:
             return told
         return [f"{self._subscription.group} has not joined yet"]
+
+    def held_up(self) -> Sequence[str]:
+        """Return which single messages wait to be tried again."""
+        return self._deliverer.held_up()
 
     async def _consume_or_stand(self) -> None:
         if not self._is_stopped:

@@ -92,3 +92,11 @@ class KafkaTransport:
             *(trouble for group in self._groups.values() for trouble in group.troubles()),
             *(trouble for relay in self._relays for trouble in relay.troubles()),
         ]
+
+    def held_up(self) -> Sequence[str]:
+        """Return which single messages wait to be tried again, while all others flow."""
+        return [told for group in self._groups.values() for told in group.held_up()]
+
+    def hears(self, group: str) -> bool:
+        """Tell whether messages reach this group, whatever troubles others have."""
+        return not self._groups[group].troubles()

@@ -81,7 +81,7 @@ def parked() -> float:
 @pytest.mark.parametrize("has_store", [True, False])
 async def test_it_holds_up_its_own_key_alone(bus: KafkaBus, has_store: bool) -> None:
     """While one message waits, all others are handled, more of them than any window holds; it is
-    named among the troubles.  Once it heals, it and those behind it are handled in order."""
+    named.  Once it heals, it and those behind it are handled in order."""
     store = await bus.store("module") if has_store else None
     consumer, said = Trouble(bus, store), messages(bus, OTHERS)
     await publish(bus, said)
@@ -89,10 +89,10 @@ async def test_it_holds_up_its_own_key_alone(bus: KafkaBus, has_store: bool) -> 
     async with member.running():
         await until(lambda: len(consumer.handled) >= OTHERS)
         assert consumer.of(STUCK) == []
-        assert "not this one" in " ".join(member.group.troubles())
+        assert "not this one" in " ".join(member.group.held_up())
         consumer.fault = None
         await until(lambda: len(consumer.handled) >= len(said))
-        await until(lambda: not member.group.troubles())
+        await until(lambda: not member.group.held_up())
 
     for key in (STUCK, b"b0", b"b17"):
         assert consumer.of(key) == [one.event_id for one in said if one.key == key]

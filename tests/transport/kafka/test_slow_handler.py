@@ -111,9 +111,9 @@ async def test_trouble_goes_with_the_partition(bus: KafkaBus) -> None:
     messages = [proceed(bus.platform, f"b{n}") for n in range(20)]
     async with first.running():
         await publish(bus, messages)
-        await until(lambda: "and 2 more" in " ".join(first.group.troubles()))  # one a partition
+        await until(lambda: "and 2 more" in " ".join(first.group.held_up()))  # one a partition
         async with second.running():
             await until(lambda: bool(recorders[1].handled))
             healed.set()
             await until(lambda: sum(len(r.handled) for r in recorders) == len(messages))
-            await until(lambda: not first.group.troubles())
+            await until(lambda: not first.group.held_up())
