@@ -3,11 +3,14 @@
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.message import Header, Message
+from huleedu.core.metrics import DEAD_LETTERS
 from huleedu.core.platform import Platform
 from huleedu.store import outbox
 from huleedu.store.database import Database
@@ -158,3 +161,20 @@ async def test_when_applying_fails_nothing_is_kept(store: Database) -> None:
     assert await _outbox(store) == []
     assert await store.read(read_effects) == []
     assert len(await _hear(store, [good, broken])) == 1
+
+
+async def test_what_cannot_be_read_is_counted_where_it_is_set_aside(store: Database) -> None:
+    """Once a message, by topic and group, when its dead letter is written."""
+    message = say(REQUESTED, DATA[REQUESTED])
+    named = {**message.headers, Header.EVENT_ID: str(uuid4())}
+    broken = Message(message.topic, message.key, b"{", named)
+    before = _counted(broken)
+
+    await _hear(store, [message, broken])
+
+    assert _counted(broken) - before == 1
+
+
+def _counted(message: Message) -> float:
+    labels = {"topic": message.topic, "group": "g"}
+    return REGISTRY.get_sample_value(f"{DEAD_LETTERS._name}_total", labels) or 0.0

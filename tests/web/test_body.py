@@ -32,6 +32,16 @@ async def test_json_is_read(body: bytes, value: object) -> None:
         assert {"heard": value} == answer.json()
 
 
+async def test_a_body_of_just_as_many_bytes_as_allowed_is_taken() -> None:
+    """One more is too many, however it comes."""
+    limit = Limits().json_body_bytes
+    async with client_of(application()) as client:
+        taken = await client.post("/v1/echo", content=b" " * (limit - 1) + b"1")
+        refused = await client.post("/v1/echo", content=b" " * limit + b"1")
+
+    assert (taken.status_code, refused.status_code) == (201, 413)
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -17,6 +17,7 @@ from litestar.response import ServerSentEvent
 
 from huleedu.core.background import BackgroundTasks
 from huleedu.core.errors import Misconfigured, TaskDied
+from huleedu.web import server
 from huleedu.web.media_types import NOT_JSON
 from huleedu.web.server import serve
 from tests.support.eventually import eventually
@@ -107,6 +108,26 @@ async def test_port_0_tells_the_real_port_and_leaves_signals_alone() -> None:
     assert answer.status_code == 200
     assert "server" not in answer.headers
     assert during == before
+
+
+async def test_more_connections_than_are_allowed_are_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """503 at once, while those that were there first are answered."""
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+    answers: list[int] = []
+    async with site() as running, httpx.AsyncClient(base_url=running.url) as client:
+
+        async def ask() -> None:
+            answers.append((await client.get("/slow")).status_code)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await running.begun.wait()
+            too_many = await client.get("/healthz")
+            running.may_end.set()
+
+    assert (too_many.status_code, answers) == (503, [200])
 
 
 async def test_a_request_in_hand_is_finished_and_no_other_taken() -> None:

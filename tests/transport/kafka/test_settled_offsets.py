@@ -49,13 +49,19 @@ def test_what_the_log_has_lost_is_settled(numbers: set[int], first: int, end: in
     assert settled({*numbers, 61}).within(range(61)) == SettledOffsets(0)
 
 
+def test_where_all_of_the_log_is_settled_it_stays_so() -> None:
+    """The end of the log is the next offset, which nothing has yet."""
+    assert SettledOffsets(5).within(range(5)) == SettledOffsets(5)
+    assert SettledOffsets(6).within(range(5)) == SettledOffsets(0)
+
+
 def test_many_alternating_ones_fit_and_too_many_are_refused() -> None:
     """Every second of 20,000 fits beside an offset; what does not is refused, with advice."""
     half = SettledOffsets(0).added([(n, n + 1) for n in range(1, 20_000, 2)])
     chaos = SettledOffsets(0).added([(n * n, n * n + n % 7 + 1) for n in range(10, 8_000)])
 
     assert len(half.as_text()) <= TEXT_BYTES_MAX
-    with pytest.raises(Conflict, match="oldest ones first"):
+    with pytest.raises(Conflict, match=r"than Kafka remembers .* oldest ones first$"):
         chaos.as_text()
 
 
@@ -76,3 +82,8 @@ def test_what_others_wrote_is_not_guessed_at(text: str) -> None:
     """A text that is not ours stops us: whoever wrote it counts on it."""
     with pytest.raises(Misconfigured, match="not written by this program"):
         SettledOffsets.from_text(0, text)
+
+
+def test_ranges_that_touch_are_one() -> None:
+    """Else the text grows with every message that is settled after its neighbour."""
+    assert SettledOffsets(0).added([(2, 3), (3, 5)]) == SettledOffsets(0, ((2, 5),))

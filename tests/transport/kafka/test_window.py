@@ -58,6 +58,15 @@ def test_a_restart_brings_what_was_not_handled_and_nothing_else(
         assert committed == kept
 
 
+def test_what_was_handled_before_does_not_begin_again() -> None:
+    """Behind one that waits lies one that is done; nothing is noted of offsets that are none."""
+    window = Window(SettledOffsets(0, ((1, 2),)))
+
+    assert [window.begin(offset) for offset in (0, 1, 2)] == [True, False, True]
+    assert len(window) == 2
+    assert window.settled() == SettledOffsets(0, ((1, 2),))
+
+
 @given(st.sets(st.integers(0, 10**7), min_size=1, max_size=3_000))
 def test_what_is_kept_beside_an_offset_fits_there(waiting: set[int]) -> None:
     """However many messages wait, and however far apart, the broker takes the text; what does not
