@@ -12,7 +12,7 @@ from huleedu.core.courses import load_courses
 from huleedu.core.enums import Language
 from huleedu.core.errors import Misconfigured
 from huleedu.core.platform import Platform
-from huleedu.core.ports import AcceptedActions, ContentClient, EssayReferences
+from huleedu.core.ports import AcceptedActions, Cancellations, ContentClient, EssayReferences
 from huleedu.core.settings import ModuleSettings, Settings
 from huleedu.spellcheck.pool import CheckerPool
 from huleedu.spellcheck.word_index import Progress
@@ -115,6 +115,13 @@ class Ground:
             self.platform,
             url=url or self.settings.essay_lifecycle_service_url,
         )
+
+    async def cancellations(self) -> Cancellations:
+        """Return who knows which batches are cancelled: ELS, here or by HTTP."""
+        if "els" in self.stores:
+            return els.LocalCancellations(self.stores["els"])
+        url = self.settings.essay_lifecycle_service_url
+        return els.RemoteCancellations(await self._peer_http(), self.platform, url=url)
 
     def accepted_actions(self) -> AcceptedActions | None:
         """Return what tells what BOS has accepted; None where BOS is in another process."""

@@ -181,6 +181,7 @@ async def _spellcheck_subscriptions(ground: Ground) -> Sequence[Subscription]:
         ground.platform,
         ground.settings.spellcheck,
         checkers.workers,
+        await ground.cancellations(),
     )
 
 

@@ -52,3 +52,14 @@ class AcceptedActions(Protocol):
         Raises ``Unavailable`` for now.
         """
         ...
+
+
+class Cancellations(Protocol):
+    """Which batches are cancelled, as ELS knows it."""
+
+    async def is_cancelled(self, batch_id: str) -> bool:
+        """Tell whether a batch is cancelled; one that ELS does not know is not.
+
+        Raises ``Unavailable`` for now.
+        """
+        ...

@@ -8,6 +8,7 @@ Says: BatchEssaysReady (once a batch), BatchReadinessTimeout (once a deadline), 
 a spell-check request for each essay, and the phase's outcome (once an attempt).
 """
 
+from huleedu.els.cancellations import LocalCancellations, RemoteCancellations
 from huleedu.els.handlers import subscriptions
 from huleedu.els.http import routes
 from huleedu.els.references import LocalReferences, RemoteReferences
@@ -16,7 +17,9 @@ from huleedu.els.timekeeper import keep_deadlines
 
 __all__ = [
     "MIGRATIONS",
+    "LocalCancellations",
     "LocalReferences",
+    "RemoteCancellations",
     "RemoteReferences",
     "keep_deadlines",
     "routes",

@@ -75,7 +75,16 @@ def batch_status(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, 
         "total_essays": total,
         "status_breakdown": breakdown,
         "completion_percentage": round(100.0 * done / total, 1),
+        "is_cancelled": is_cancelled(connection, batch_id),
     }
+
+
+def is_cancelled(connection: sqlite3.Connection, batch_id: str) -> bool:
+    """Tell whether a batch is cancelled; one that is not known is not."""
+    row = connection.execute(
+        "SELECT 1 FROM batch WHERE batch_id = ? AND cancelled_at IS NOT NULL", (batch_id,)
+    ).fetchone()
+    return row is not None
 
 
 def batch_essays(connection: sqlite3.Connection, batch_id: str) -> Mapping[str, Any]:

@@ -28,9 +28,10 @@ from huleedu.core.messages import (
 )
 from huleedu.core.metrics import SPELLCHECK_ESSAYS, SPELLCHECK_SECONDS
 from huleedu.core.platform import Platform
-from huleedu.core.ports import ContentClient
+from huleedu.core.ports import Cancellations, ContentClient
 from huleedu.core.settings import SpellcheckSettings
 from huleedu.core.topics import topic_name
+from huleedu.spellcheck.cancelled import CancelledBatches
 from huleedu.spellcheck.errors import CheckFailed
 from huleedu.spellcheck.log import processing_log
 from huleedu.spellcheck.patience import is_over
@@ -52,13 +53,17 @@ def subscriptions(
     platform: Platform,
     settings: SpellcheckSettings,
     concurrency: int,
+    cancellations: Cancellations | None = None,
 ) -> Sequence[Subscription]:
-    """Return what the spell-checker listens to; ``concurrency`` essays are checked at once."""
+    """Return what the spell-checker listens to; ``concurrency`` essays are checked at once.
+
+    What is requested of a batch that is among the ``cancellations`` is dropped.
+    """
     return [
         Subscription(
             group=settings.consumer_group or "",
             topics=[topic_name(ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED)],
-            consumer=SpellcheckWorker(transport, checker, content, platform),
+            consumer=SpellcheckWorker(transport, checker, content, platform, cancellations),
             batch_max=1,
             concurrency=concurrency,
         )
@@ -95,14 +100,18 @@ class SpellcheckWorker:
         checker: TextChecker,
         content: ContentClient,
         platform: Platform,
+        cancellations: Cancellations | None = None,
     ) -> None:
+        self._cancelled = (
+            None if cancellations is None else CancelledBatches(cancellations, platform.clock)
+        )
         self._transport = transport
         self._checker = checker
         self._content = content
         self._platform = platform
 
     async def handle(self, delivery: Delivery) -> None:
-        """Answer each request.
+        """Answer each request but those of cancelled batches, of which ELS waits for no result.
 
         Raises ``Unavailable`` when the content store does not answer: until so much time has gone
         by that the next attempt might come after the phase is given up.  Then the request is
@@ -112,6 +121,10 @@ class SpellcheckWorker:
             if not is_for(message, delivery.group):
                 continue
             request = _request(message)
+            if self._cancelled is not None and await self._cancelled.has(request.batch_id):
+                SPELLCHECK_ESSAYS.labels(request.data.language.value, "cancelled").inc()
+                _logger.info("essay_not_needed", **request.fields)
+                continue
             # Bound, it goes along to the content store, whose log then joins the story.
             with bound_contextvars(correlation_id=request.fields["correlation_id"]):
                 await self._transport.publish([await self._answer(request, delivery)])

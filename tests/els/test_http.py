@@ -87,6 +87,7 @@ async def test_a_batch_tells_how_many_essays_stand_where(els: Els) -> None:
         "total_essays": 3,
         "status_breakdown": {"ready_for_processing": 1, "uploaded": 2},
         "completion_percentage": 0.0,
+        "is_cancelled": False,
     }
     assert [essay["text_storage_id"] for essay in essays["essays"]] == ["text-e2"]
 

@@ -131,7 +131,7 @@ async def worker(
 def request(
     essay_id: str, storage_id: str, batch_id: str | None = "b", attempt: int = 1
 ) -> Message:
-    essay = essay_reference("b", essay_id)
+    essay = essay_reference(batch_id or "b", essay_id)
     if batch_id is None:
         essay = type(essay)(entity_id=essay_id, entity_type=essay.entity_type)
     data = EssayLifecycleSpellcheckRequestV1(
