@@ -11,6 +11,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
+from huleedu.core.clock import SystemClock
 from huleedu.core.enums import RefusalReason
 from huleedu.core.errors import StoreUnavailable
 from huleedu.core.metrics import RESULTS_STREAMS
@@ -341,3 +342,46 @@ async def test_a_store_that_cannot_be_read_ends_the_stream(tmp_path: Path) -> No
         ]
 
     assert [chunk.split(b"\n")[0] for chunk in chunks] == [b"retry: 2000", b"id: 1"]
+
+
+class NeverPolls(SystemClock):
+    """A clock by which nobody looks again unless woken."""
+
+    async def sleep(self, seconds: float) -> None:
+        await (super().sleep(seconds) if seconds < 1 else anyio.sleep_forever())
+
+
+async def test_what_comes_between_reading_and_waiting_wakes_the_reader(tmp_path: Path) -> None:
+    """A commit that no read has seen is waited for by no poll."""
+    first, then, *_ = Story().without_failures()
+    async with serving(tmp_path) as running:
+        await running.hear([first])
+
+        class Overtaken(stream.ProgressReader):
+            """While it answers that there is nothing new, there is."""
+
+            has_been = False
+
+            async def after(self, last: int, *, always: bool) -> stream.Slice:
+                found = await super().after(last, always=always)
+                if not self.has_been:
+                    self.has_been = True
+                    await running.hear([then])
+                return found
+
+        reader = Overtaken(running.database, Platform(), "batch-1")
+        chunks = stream.follow(
+            reader,
+            await reader.start(),
+            stream.Commits(running.database),
+            NeverPolls(),
+            running.stopping,
+            last_event_id=1,
+            heartbeat_seconds=3_600.0,
+        )
+        async with aclosing(chunks):
+            await anext(chunks)  # when to come again
+            with anyio.fail_after(20):
+                change = await anext(chunks)
+
+    assert change.startswith(b"id: 2\n")
