@@ -53,6 +53,11 @@ OUTBOX_RENEWED = Counter(
     "Times that an outbox was found to be put back from a backup, or copied.",
     ["module"],
 )
+GROUP_BACKLOG_ROWS = Gauge(
+    "huleedu_group_backlog_rows",
+    "Outbox rows that a group of the memory bus has not handled.",
+    ["module", "group"],
+)
 ELS_BATCHES_READY = Counter("huleedu_els_batches_ready_total", "Batches announced as ready.")
 ELS_CONTENT_REFUSED = Counter(
     "huleedu_els_content_refused_total", "Texts that a batch could not take.", ["reason"]

@@ -207,5 +207,17 @@ def backlog(connection: sqlite3.Connection) -> tuple[int, str | None]:
     return count, oldest
 
 
+def backlog_of(
+    connection: sqlite3.Connection, topics: Collection[str], group: str
+) -> tuple[int, str | None]:
+    """Return what ``backlog`` does, of the rows of these topics that a group has not handled."""
+    count, oldest = connection.execute(
+        "SELECT count(*), min(created_at) FROM outbox"
+        f" WHERE topic IN (SELECT value FROM json_each(?)) AND {_UNHANDLED}",
+        (msgspec.json.encode(sorted(topics)), group),
+    ).fetchone()
+    return count, oldest
+
+
 purge_sent = Purge("outbox", "id", "sent_at")
 """Forgets rows that were sent; one that waits stays."""

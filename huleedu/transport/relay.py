@@ -23,7 +23,7 @@ from huleedu.store.database import Database
 from huleedu.store.outbox import RowHandled
 from huleedu.transport.failures import pause_seconds
 from huleedu.transport.memory_lane import Lane, Listener
-from huleedu.transport.outbox_gauges import GAUGE_SECONDS, measure_outbox
+from huleedu.transport.outbox_gauges import GAUGE_SECONDS, group_too_far_behind, measure_outbox
 
 T = TypeVar("T")
 
@@ -62,6 +62,7 @@ class OutboxRelay:
         self._to_settle: set[str] = set()
         self._committed = anyio.Event()
         self._troubles: dict[str, str] = {}
+        self._behind: dict[str, str] = {}
         self._logger = create_service_logger("relay")
         database.after_commit(self._note_commit)
 
@@ -80,8 +81,9 @@ class OutboxRelay:
         return list(self._troubles.values())
 
     def held_up(self) -> Sequence[str]:
-        """Return which groups read nothing further, because too many keys wait."""
-        return [told for lanes in self._lanes.values() for one in lanes for told in one.troubles()]
+        """Return which groups read nothing further, or have left too much unhandled."""
+        full = [told for lanes in self._lanes.values() for one in lanes for told in one.troubles()]
+        return [*full, *self._behind.values()]
 
     async def mark_rest(self) -> None:
         """Mark what was handled while the relay stopped; unmarked rows would come again."""
@@ -199,7 +201,21 @@ class OutboxRelay:
             if rows:
                 # A commit whose task was torn away told nobody: look now and then.
                 self._committed.set()
+            await self._until_it_works("measure", self._measure_groups)
             await self._platform.clock.sleep(GAUGE_SECONDS)
+
+    async def _measure_groups(self) -> None:
+        topics: dict[str, set[str]] = {}
+        for listener in (one for several in self._listeners.values() for one in several):
+            topics.setdefault(listener.group, set()).add(listener.topic)
+        for group, heard in topics.items():
+            told = await group_too_far_behind(self.database, heard, group, self._platform.clock)
+            if told is None:
+                self._behind.pop(group, None)
+                continue
+            if group not in self._behind:
+                self._logger.critical("group_too_far_behind", group=group, reason=told)
+            self._behind[group] = told
 
     async def _until_it_works(self, activity: str, work: Callable[[], Awaitable[T]]) -> T:
         attempt = 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from prometheus_client import REGISTRY
 
 from huleedu.core.errors import Rejected, StoreUnavailable
 from huleedu.core.message import Message
@@ -15,6 +16,7 @@ from huleedu.store import outbox
 from huleedu.store.database import Database
 from huleedu.store.handled import handled_migrations
 from huleedu.store.outbox import outbox_migrations
+from huleedu.transport import outbox_gauges
 from huleedu.transport.breaker import WINDOW_MESSAGES
 from huleedu.transport.consumer import StoreConsumer
 from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS
@@ -172,6 +174,24 @@ async def test_a_dead_letter_is_kept_before_its_message_is_done_with(bus: Memory
         assert [message.value for message, _ in recorder.aside] == [b"a-1"]
         assert len(recorder.deliveries) == 3
         assert list(transport.held_up()) == []
+
+
+async def test_a_group_that_leaves_too_much_is_told_of(
+    bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a bound, what a group has not handled is named, and measured for each group; all of
+    it is kept, and no other group is harmed."""
+    monkeypatch.setattr(outbox_gauges, "GROUP_ROWS_MAX", 10)
+    sender, other = await bus.store("sender"), Recorder()
+    await say(sender, bus, [raw("a", number) for number in range(20)])
+    async with bus.running([group("away", Recorder(never)), group("other", other)], [sender]) as on:
+        await until(lambda: "away has not handled 20 messages" in " ".join(on.held_up()))
+        await until(lambda: len(other.handled) == 20)
+        assert list(on.troubles()) == []
+    left, _ = await sender.read(lambda db: outbox.backlog_of(db, [PROCEED], "away"))
+
+    labels = {"module": "sender", "group": "away"}
+    assert REGISTRY.get_sample_value("huleedu_group_backlog_rows", labels) == left == 20
 
 
 async def test_an_outbox_that_cannot_be_marked_heals(bus: MemoryBus) -> None:
