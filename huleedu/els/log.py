@@ -57,7 +57,7 @@ def log_undispatched(one: Heard, command: Command, dispatched: Collection[str]) 
 
 def log_registrations(heard: Sequence[Heard], decisions: Sequence[ReadinessDecision]) -> None:
     """Log and count the registrations of batches that are registered already."""
-    log_wishes(heard, decisions)
+    log_unchanged(heard, decisions)
     for one, decision in zip(heard, decisions, strict=True):
         if decision.skipped:
             reason = "other_ids" if decision.skipped == REGISTERED_OTHERWISE else "repeated"
@@ -127,7 +127,7 @@ def _log_details(one: Heard[EssayContentReady]) -> None:
     )
 
 
-def log_wishes(heard: Sequence[Heard], granted: Sequence[ReadinessDecision]) -> None:
+def log_unchanged(heard: Sequence[Heard], granted: Sequence[ReadinessDecision]) -> None:
     """Log what changed nothing, each with the reason."""
     for one, decision in zip(heard, granted, strict=True):
         if decision.skipped:
