@@ -1,5 +1,6 @@
 """What ELS logs of a fetch: what changed nothing, and what teachers want."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from huleedu.core.enums import ProcessingEvent
@@ -17,6 +18,9 @@ from huleedu.els.model import Content, ReadinessDecision, Refusal
 from huleedu.els.phases import Command
 from huleedu.els.reading import correlation_id_of
 from huleedu.transport.consumer import Heard
+
+BATCH_LINES_MAX = 10
+"""Batches of a fetch that have a line of their own; under load, lines cost more than the texts."""
 
 _logger = create_service_logger("els")
 
@@ -100,16 +104,24 @@ def log_students(contents: Sequence[Heard[EssayContentReady]], *, with_details: 
         for one in named:
             _log_details(one)
         return
-    by_batch: dict[str, list[Heard[EssayContentReady]]] = {}
-    for one in named:
-        by_batch.setdefault(one.batch_id, []).append(one)
-    for batch_id, several in by_batch.items():
+    first = {one.data.batch_id: one for one in reversed(named)}
+    if len(first) > BATCH_LINES_MAX:
         _logger.info(
             "student_details_received",
-            event_type=several[0].envelope.event_type,
-            correlation_id=correlation_id_of(several[0]),
+            event_type=named[0].envelope.event_type,
+            correlation_ids=[correlation_id_of(one) for one in first.values()],
+            batch_ids=list(first),
+            essays=len(named),
+        )
+        return
+    essays = Counter(one.data.batch_id for one in named)
+    for batch_id, one in reversed(first.items()):
+        _logger.info(
+            "student_details_received",
+            event_type=one.envelope.event_type,
+            correlation_id=correlation_id_of(one),
             batch_id=batch_id,
-            essays=len(several),
+            essays=essays[batch_id],
         )
 
 
