@@ -62,10 +62,12 @@ class StatelessGroup(Group):
         self._places = anyio.Semaphore(subscription.concurrency)
         self._under_way = 0  # keys whose message is handled or waits for a place
         self._place_freed = anyio.Event()
+        self._handled = anyio.Event()
 
     async def _consume(self, tasks: TaskGroup) -> None:
         self._partitions.clear()
         self._under_way = 0
+        tasks.start_soon(self._commit_what_is_handled)
         while True:
             await self._place()
             free = self._subscription.concurrency - self._under_way
@@ -76,8 +78,14 @@ class StatelessGroup(Group):
                 with anyio.move_on_after(PLACE_WAIT_SECONDS):
                     await self._place_freed.wait()
             self._pause_or_resume()
-            await self._commit()
             await self._commit_now_and_then()
+
+    async def _commit_what_is_handled(self) -> None:
+        """Commit at once, so that as little as may be comes again after a crash."""
+        while True:
+            await self._handled.wait()
+            self._handled = anyio.Event()
+            await self._commit()
 
     def _is_busy(self) -> bool:
         return self._under_way >= self._subscription.concurrency
@@ -159,6 +167,7 @@ class StatelessGroup(Group):
                 partition.window.handled(record.offset)
                 if self._is_ours(tp, partition):
                     self._to_commit.add(tp)
+                    self._handled.set()
         finally:
             del partition.by_key[key]
             self._leave_place()
