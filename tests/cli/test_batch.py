@@ -149,7 +149,8 @@ def test_a_teacher_gives_more_time_and_then_stops_the_batch(server: str) -> None
     assert [ran.code for ran in (extended, status, cancelled, again, late)] == [0, 0, 0, 1, 1]
     assert f"huleedu batch watch {batch_id}" in extended.err
     assert later.strftime("%Y-%m-%dT%H:%M:%S") in status.out
-    assert json.loads(cancelled.out) == {"batch_id": batch_id, "status": "cancelled"}
+    said = {"batch_id": batch_id, "status": "cancelled", "attempt": 1}
+    assert json.loads(cancelled.out) == said
     assert again.err == "Error: The batch was cancelled already.\n"
     assert (watched.code, "Cancelled: the wrong class" in watched.err) == (1, True)
 
