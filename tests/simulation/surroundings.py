@@ -16,8 +16,9 @@ from huleedu.core.errors import PeerUnavailable
 from huleedu.core.ids import StorageId
 from huleedu.core.messages import EssayProcessingInputRefV1
 from huleedu.core.platform import Platform
-from huleedu.core.ports import ContentClient, EssayReferences
+from huleedu.core.ports import Cancellations, ContentClient, EssayReferences
 from huleedu.core.settings import Settings
+from huleedu.els import LocalCancellations
 from huleedu.spellcheck.errors import CheckFailed
 from huleedu.spellcheck.model import CheckedText, Correction, Kind
 from huleedu.store.database import Database
@@ -118,6 +119,20 @@ class RemoteReferences:
         return found
 
 
+class RemoteCancellations:
+    """Which batches are cancelled, asked of ELS over the network."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    async def is_cancelled(self, batch_id: str) -> bool:
+        """As ``core.ports.Cancellations``."""
+        found: bool = await self._network.call(
+            "els", lambda els: LocalCancellations(els._database).is_cancelled(batch_id)
+        )
+        return found
+
+
 class SimulatedGround(Ground):
     """The real composition's ground, with simulated things where it would reach outside."""
 
@@ -157,6 +172,11 @@ class SimulatedGround(Ground):
         if "els" in self.stores:
             return await super().references()
         return RemoteReferences(self._network)
+
+    async def cancellations(self) -> Cancellations:
+        if "els" in self.stores:
+            return await super().cancellations()
+        return RemoteCancellations(self._network)
 
     async def checker_pool(self) -> Any:
         return TrivialChecker(self.platform.random)
