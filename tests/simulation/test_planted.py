@@ -15,7 +15,11 @@ BREAKS = {
         "everything_comes_to_rest",
         "all_stores_tell_the_same",
     },
-    "offset-committed-first": {"every_batch_ends", "everything_comes_to_rest"},
+    "offset-committed-first": {
+        "every_batch_ends",
+        "everything_comes_to_rest",
+        "what_cannot_be_read_is_kept",
+    },
     "early-content-dropped": {"every_batch_ends"},
     "deadline-only-in-memory": {"deadlines_are_told"},
     "wrong-slot-count": {"essays_are_counted_right"},
