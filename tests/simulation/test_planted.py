@@ -36,7 +36,7 @@ SEEDS = {
     "dead-letter-before-commit": 130,
     "wrong-slot-count": 20,
     "ending-forgotten": 100,
-    "silent-reconnection": 580,
+    "silent-reconnection": 2_180,
     "transition-check-skipped": 5,
 }
 """Where a bug shows only under rare faults: seeds from which it is not far."""
