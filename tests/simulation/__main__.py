@@ -20,15 +20,17 @@ HISTORY_LINES_MAX = 400
 
 def main() -> int:
     wanted = _arguments().parse_args()
-    kinds = frozenset(Fault)
+    kinds = among = frozenset(Fault)
+    if wanted.among is not None:
+        kinds = among = _kinds(wanted.among)
     if wanted.only is not None:
-        kinds = frozenset(Fault(one) for one in wanted.only.split(",") if one)
+        kinds = _kinds(wanted.only)
     batches = None
     if wanted.batches is not None:
         batches = frozenset(int(one) for one in wanted.batches.split(","))
     build = PLANTED[wanted.planted]() if wanted.planted else Build()
     options = (
-        Options(seed, kinds, wanted.faults_max, batches, build)
+        Options(seed, kinds, among, wanted.faults_max, batches, build)
         for seed in range(wanted.seed, wanted.seed + wanted.runs)
     )
     if wanted.digests:
@@ -52,11 +54,16 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", help=f"kinds of faults: {','.join(Fault)}; '' for none")
+    parser.add_argument("--among", help="kinds that the seeds draw among, others never happen")
     parser.add_argument("--faults-max", type=int, default=12)
     parser.add_argument("--batches", help="numbers of the batches to keep: 0,2")
     parser.add_argument("--planted", help=f"a bug to be caught: {', '.join(PLANTED)}")
     parser.add_argument("--digests", action="store_true", help="only the digest of each history")
     return parser
+
+
+def _kinds(names: str) -> frozenset[Fault]:
+    return frozenset(Fault(one) for one in names.split(",") if one)
 
 
 def _tallied(reports: Iterable[Report], runs: int) -> Tally:
@@ -109,7 +116,9 @@ def _show(report: Report) -> None:
 def command(options: Options) -> str:
     """Return the command that replays a run."""
     parts = [f"python -m tests.simulation --seed {options.seed}"]
-    if options.kinds != frozenset(Fault):
+    if options.among != frozenset(Fault):
+        parts.append(f"--among '{','.join(sorted(options.among))}'")
+    if options.kinds != options.among:
         parts.append(f"--only '{','.join(sorted(options.kinds))}'")
     if options.faults_max != Options(0).faults_max:
         parts.append(f"--faults-max {options.faults_max}")

@@ -18,6 +18,8 @@ from tests.simulation.stores import SimulatedConnection
 
 TOLERANCE_SECONDS = 1e-6
 DELAY_SECONDS_MAX = 1.5
+JUMPED_SECONDS = 0.5
+"""So long house may be kept before what was handled comes again."""
 
 
 class ObservedProgress:
@@ -44,6 +46,8 @@ class UnreliableConsumer:
         process: str,
         hasty: Callable[[Delivery], None],
         handled: Callable[[Delivery], None],
+        meet: Callable[[Delivery], Delivery],
+        jump_days: Callable[[], None],
     ) -> None:
         self._consumer = consumer
         self._faults = faults
@@ -51,6 +55,8 @@ class UnreliableConsumer:
         self._process = process
         self._hasty = hasty
         self._handled = handled
+        self._meet = meet
+        self._jump_days = jump_days
         self._failed_at: dict[tuple[str, str], float] = {}
 
     async def handle(self, delivery: Delivery) -> None:
@@ -79,6 +85,7 @@ class UnreliableConsumer:
     async def _handle(self, delivery: Delivery) -> None:
         faults = self._faults
         first = delivery.messages[0]
+        delivery = self._meet(delivery)
         about = f"{len(delivery.messages)} of {short_topic(first.topic)}"
         if faults.strikes(Fault.FAILED_HANDLER):
             self._tell(f"handler fails, {about}")
@@ -89,6 +96,10 @@ class UnreliableConsumer:
             await anyio.sleep(seconds)
         await self._consumer.handle(delivery)
         self._handled(delivery)
+        if faults.strikes(Fault.MONTH_PASSED):
+            self._jump_days()
+            await anyio.sleep(JUMPED_SECONDS)
+            raise BrokerUnavailable("simulated: the acknowledgement is lost")
         if faults.strikes(Fault.DUPLICATE):
             self._tell(f"{about} delivered twice")
             await self._consumer.handle(dataclasses.replace(delivery, attempt=delivery.attempt + 1))
@@ -97,6 +108,7 @@ class UnreliableConsumer:
             raise BrokerUnavailable("simulated: the acknowledgement is lost")
 
     async def set_aside(self, delivery: Delivery, cause: Mapping[str, str]) -> None:
+        self._meet(delivery)
         delivery = dataclasses.replace(delivery, progress=ObservedProgress(delivery))
         await self._consumer.set_aside(delivery, cause)
         self._handled(delivery)

@@ -14,6 +14,8 @@ class Fault(StrEnum):
     CRASH_BEFORE_COMMIT = "crash before commit"
     CRASH_AFTER_COMMIT = "crash after commit"
     """The transaction is durable, and nobody lives to hear of it."""
+    CRASH_AMID_CHECK = "crash amid a check"
+    """A process that checks texts dies with one in hand, others of its partition being done."""
     STOP = "stop"
     """SIGTERM: the process ends in order, and is started again."""
     DISK_FULL = "disk full"
@@ -38,12 +40,29 @@ class Fault(StrEnum):
     """The broker took what was published, or did not, and the answer is lost."""
     BROKER_RESTART = "broker restart"
     """Every connection is lost; a transaction that just ended has no marker in some partitions."""
+    CLOCK_JUMP_DAYS = "clock jump of days"
+    """The clock jumps by up to so many days that everything is old or to come; house is kept."""
+    MONTH_PASSED = "month passed"
+    """So does it while a delivery was handled and not acknowledged: it comes again."""
+    TEXT_DAMAGED = "text damaged"
+    """One text is no longer what it was, for good."""
+    REFERENCES_UNANSWERED = "references unanswered"
+    """Where the texts of one batch are, nobody ever says."""
+    GROUP_AWAY = "group away"
+    """One group's store is full, or its process down, until all others are done."""
+    GROUP_STOPPED = "group stopped"
+    """The breaker of one group stops it, until its process is started anew after all others."""
+
+
+SHORT_PHASES = frozenset({Fault.CLOCK_JUMP_DAYS, Fault.MONTH_PASSED, Fault.TEXT_DAMAGED})
+"""Kinds after which only the deadline of its phase ends a batch."""
 
 
 MOSTLY = {
     Fault.CRASH: 0.0008,
     Fault.CRASH_BEFORE_COMMIT: 0.006,
     Fault.CRASH_AFTER_COMMIT: 0.006,
+    Fault.CRASH_AMID_CHECK: 0.10,
     Fault.STOP: 0.0003,
     Fault.DISK_FULL: 0.01,
     Fault.STORE_LOCKED: 0.02,
@@ -59,6 +78,12 @@ MOSTLY = {
     Fault.OFFSET_NOT_COMMITTED: 0.10,
     Fault.UNKNOWN_PUBLISH: 0.03,
     Fault.BROKER_RESTART: 0.08,
+    Fault.CLOCK_JUMP_DAYS: 0.001,
+    Fault.MONTH_PASSED: 0.05,
+    Fault.TEXT_DAMAGED: 0.2,
+    Fault.REFERENCES_UNANSWERED: 0.5,
+    Fault.GROUP_AWAY: 0.06,
+    Fault.GROUP_STOPPED: 0.06,
 }
 """Kind → the odds at each point where it can happen (a step, a commit, a delivery, a call)."""
 
@@ -70,10 +95,17 @@ KINDS_IN_A_RUN = (0, 1, 2, 3, 4, 6)
 class Faults:
     """The faults of one run: a few kinds, drawn by the seed, each with its own odds."""
 
-    def __init__(self, random: Random, allowed: Iterable[Fault], most: int = FAULTS_MAX) -> None:
+    def __init__(
+        self,
+        random: Random,
+        allowed: Iterable[Fault],
+        most: int = FAULTS_MAX,
+        among: Iterable[Fault] = tuple(Fault),
+    ) -> None:
+        """The seed draws its kinds ``among`` these; those not ``allowed`` do not happen."""
         self._random = random
-        kinds = list(Fault)
-        chosen = set(random.sample(kinds, random.choice(KINDS_IN_A_RUN)))
+        kinds = [kind for kind in Fault if kind in set(among)]
+        chosen = set(random.sample(kinds, min(len(kinds), random.choice(KINDS_IN_A_RUN))))
         eagerness = random.choice((0.5, 1.0, 3.0))
         self._odds = {
             kind: min(0.5, MOSTLY[kind] * eagerness)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -74,16 +74,17 @@ class Log:
         """Note that a group is done with some messages."""
         self.handled |= {(delivery.group, one.event_id) for one in delivery.messages}
 
-    def unhandled(self, heard: Mapping[str, Collection[str]]) -> list[str]:
-        """Return what was said, and was never handled by a group that hears it."""
-        said = {
-            one.event_id: one.topic for one in (*(s.message for s in self.said), *self.published)
-        }
+    def unhandled(self, groups: Iterable[str]) -> list[str]:
+        """Return what was said, and was never handled by one of these groups that hears it."""
+        said = {one.event_id: one for one in (*(s.message for s in self.said), *self.published)}
+        heard, excused = self._world.heard, self._world.lasting.excused
         return [
-            f"{group} has not handled {short_topic(topic)} {event_id}"
-            for group, topics in heard.items()
-            for event_id, topic in said.items()
-            if topic in topics and (group, event_id) not in self.handled
+            f"{group} has not handled {short_topic(message.topic)} {event_id}"
+            for group in groups
+            for event_id, message in said.items()
+            if message.topic in heard[group]
+            and (group, event_id) not in self.handled
+            and not excused(group, message)
         ]
 
     def committed(self, process: "Process", store: str, connection: SimulatedConnection) -> None:

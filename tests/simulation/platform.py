@@ -16,6 +16,7 @@ from tests.simulation.stores import Killed
 T = TypeVar("T")
 
 START = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
+LONG_SECONDS = 3_600.0
 _AT_ONCE = 0.6  # of all hops take no time at all
 _SOON = 0.95  # and all but these few take a short one
 _SOON_SECONDS = 0.004
@@ -29,15 +30,25 @@ class WallClock:
         self._loop = loop
         self._offset = timedelta()
         self._furthest = timedelta()
+        self._jumped = anyio.Event()
+        self.has_jumped = False
 
     def jump(self, seconds: float) -> None:
-        """Be set to another time."""
+        """Be set to another time; who sleeps for long looks what it is."""
+        jumped, self._jumped = self._jumped, anyio.Event()
+        jumped.set()
+        self.has_jumped = True
         self._offset += timedelta(seconds=seconds)
         self._furthest = max(self._furthest, self._offset)
 
     def put_right(self) -> None:
         """Never again be before a time that was told: then every deadline passes soon."""
         self._offset = self._furthest
+
+    def be_past(self, moment: datetime | None) -> None:
+        """Never again be before this moment."""
+        if moment is not None and moment >= self.now():
+            self._offset += moment - self.now() + timedelta(seconds=1)
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self._loop.now) + self._offset
@@ -46,7 +57,11 @@ class WallClock:
         return self._loop.now
 
     async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        if seconds < LONG_SECONDS:
+            await anyio.sleep(seconds)
+            return
+        with anyio.move_on_after(seconds):
+            await self._jumped.wait()
 
 
 class SeededIds:

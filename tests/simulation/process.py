@@ -21,15 +21,23 @@ from huleedu.bos.registrar import BatchRegistrar
 from huleedu.core.background import BackgroundTasks
 from huleedu.core.errors import Unavailable
 from huleedu.core.ids import StorageId
+from huleedu.core.ports import EssayReferences
 from huleedu.core.roles import ROLES, Role
+from huleedu.els import LocalReferences
 from huleedu.files.intake import Intake
 from huleedu.store.database import Database
-from huleedu.transport.dead_letters import DEAD_LETTER_MIGRATIONS, STORE_NAME
+from huleedu.store.housekeeping import keep_house
+from huleedu.transport.dead_letters import (
+    DEAD_LETTER_MIGRATIONS,
+    STORE_NAME,
+    dead_letter_chores,
+)
 from huleedu.transport.kafka.transport import KafkaTransport
 from huleedu.transport.memory import MemoryTransport
 from huleedu.transport.protocol import Consumer, Transport
 from tests.simulation.deliveries import ObservedTransport, UnreliableConsumer
 from tests.simulation.faults import Fault
+from tests.simulation.lasting import UnansweredReferences
 from tests.simulation.loop import Realm, in_realm
 from tests.simulation.platform import simulated_platform
 from tests.simulation.stores import Killed, SimulatedConnection, trouble
@@ -170,6 +178,18 @@ class Process(Realm):
     async def call(self, module: str, ask: Callable[[Any], Any]) -> Any:
         return await self.world.call_from_process(module, ask)
 
+    def asked(self, references: EssayReferences) -> EssayReferences:
+        return UnansweredReferences(references, self.world.lasting)
+
+    async def checked(self) -> None:
+        if self.world.faults.strikes(Fault.CRASH_AMID_CHECK):
+            self.world.tell(self.name, "dies amid a check")
+            self.world.kill(self)
+            await anyio.sleep_forever()
+
+    def reading(self, storage_id: StorageId) -> None:
+        self.world.lasting.reading(self.name, storage_id)
+
     def is_content_away(self) -> bool:
         return self.world.is_content_away(self.name)
 
@@ -196,6 +216,10 @@ class Process(Realm):
             tasks = await stack.enter_async_context(BackgroundTasks())
             if attached.uses_transport:
                 tasks.start("transport", transport.run)
+            chores = list(attached.chores)
+            if STORE_NAME in ground.stores:
+                chores += dead_letter_chores(ground.stores[STORE_NAME])
+            tasks.start("housekeeping", lambda: keep_house(chores, platform))
             for name, run in attached.tasks.items():
                 tasks.start(name, run)
             self.is_up = True
@@ -228,7 +252,7 @@ class Process(Realm):
             elif module == "content":
                 self.services["content"] = await ground.texts("content")
             elif module == "els":
-                self.services["els"] = await ground.references()
+                self.services["els"] = LocalReferences(stores["els"])
 
     def _unreliable(self, consumer: Consumer) -> Consumer:
         world = self.world
@@ -240,6 +264,8 @@ class Process(Realm):
                 self.name,
                 world.hasty,
                 world.log.note_handled,
+                partial(world.lasting.meet, self),
+                world.jump_days,
             )
         )
 

@@ -91,6 +91,9 @@ async def _main(world: World) -> None:
         tasks.start_soon(world.stranger.run)
         await _until(world, TROUBLED_SECONDS_MAX, world.is_settled)
         world.calm()
+        if world.lasting.away is not None:
+            await _until(world, CALM_SECONDS_MAX, world.are_others_settled)
+            world.lasting.come_back()
         await _until(world, CALM_SECONDS_MAX, world.is_settled)
         if world.broken is None:
             # Nothing may happen any more.

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from huleedu.core.message import Message
 from huleedu.store.positions import read as read_position
 from huleedu.transport.dead_letters import STORE_NAME
 
@@ -23,6 +24,17 @@ def unsettled(world: "World") -> list[str]:
     unsent = [f"{rows} unsent of {s}" for s in _OUTBOXES if (rows := _unsent(world, s)) > 0]
     unhandled = world.log.unhandled(world.heard)
     return unsent or unhandled or _hidden(world) or _unread(world) or _awaited(world)
+
+
+def others_unsettled(world: "World") -> list[str]:
+    """Return what is still under way of those who need not wait for the group that is away."""
+    away = world.lasting.away
+    # Teachers get no further without the module that answers them.
+    waiting = [f"teacher {t.plan.number}" for t in world.teachers if not t.answers.is_done]
+    if waiting and away == "results":
+        return waiting
+    others = [group for group in world.heard if group != world.lasting.group]
+    return world.log.unhandled(others) or _awaited(world)
 
 
 def _awaited(world: "World") -> list[str]:
@@ -49,6 +61,8 @@ def _unread(world: "World") -> list[str]:
         return []
     told: list[str] = []
     for name, topics in world.heard.items():
+        if world.lasting.lags(name):
+            continue
         group = world.broker.groups[name]
         for partition in world.broker.partitions(topics):
             store = _store_of(world, name)
@@ -70,7 +84,9 @@ def _store_of(world: "World", group: str) -> str | None:
 
 
 def _unsent(world: "World", store: str) -> int:
-    (rows,) = (
-        world.reader(store).execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()
-    )
-    return int(rows)
+    rows = world.reader(store).execute("SELECT topic, key, value FROM outbox WHERE sent_at IS NULL")
+    return sum(not _is_excused(world, Message(topic, key, value, {})) for topic, key, value in rows)
+
+
+def _is_excused(world: "World", message: Message) -> bool:
+    return any(world.lasting.excused(group, message) for group in world.heard)

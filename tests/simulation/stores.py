@@ -164,7 +164,8 @@ def _make(path: Path, migrations: Iterable[Migrations]) -> None:
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     if "outbox_identity" in tables:
         connection.execute("UPDATE outbox_identity SET outbox_id = ?", (path.stem,))
-    add_triggers(connection)
+    if "handled" in tables:
+        add_triggers(connection)
     connection.execute("VACUUM")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()

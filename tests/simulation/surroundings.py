@@ -40,13 +40,15 @@ class TrivialChecker:
 
     workers = 2
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, network: "Network") -> None:
         self._random = random
+        self._network = network
 
     async def check(self, text: str, language: Language) -> CheckedText:
         await anyio.lowlevel.checkpoint()
         if SLOW in text:
             await anyio.sleep(self._random.random() * SLOW_SECONDS_MAX)
+        await self._network.checked()
         if UNCHECKABLE in text or (MOODY in text and self._random.random() < 0.5):
             raise CheckFailed("the simulated checker cannot check this text")
         place = text.find(MISSPELT)
@@ -80,6 +82,18 @@ class Network(Protocol):
         """Return what the module's process answers.  Raises ``PeerUnavailable``."""
         ...
 
+    def asked(self, references: EssayReferences) -> EssayReferences:
+        """Return ELS as it answers in this world."""
+        ...
+
+    async def checked(self) -> None:
+        """Hear that a text is checked, and nobody knows yet; does not return from a crash."""
+        ...
+
+    def reading(self, storage_id: StorageId) -> None:
+        """Hear which text is about to be read."""
+        ...
+
     def is_content_away(self) -> bool:
         """Tell whether the content store does not answer now."""
         ...
@@ -96,6 +110,7 @@ class SimulatedContent:
         return await self._ask(lambda store: store.put(content))  # type: ignore[no-any-return]
 
     async def get(self, storage_id: StorageId) -> bytes:
+        self._network.reading(storage_id)
         return await self._ask(lambda store: store.get(storage_id))  # type: ignore[no-any-return]
 
     async def _ask(self, ask: Callable[[Any], Any]) -> Any:
@@ -169,9 +184,8 @@ class SimulatedGround(Ground):
         return local if module == "content" and local else SimulatedContent(self._network, local)
 
     async def references(self) -> EssayReferences:
-        if "els" in self.stores:
-            return await super().references()
-        return RemoteReferences(self._network)
+        local = await super().references() if "els" in self.stores else None
+        return self._network.asked(local or RemoteReferences(self._network))
 
     async def cancellations(self) -> Cancellations:
         if "els" in self.stores:
@@ -179,7 +193,7 @@ class SimulatedGround(Ground):
         return RemoteCancellations(self._network)
 
     async def checker_pool(self) -> Any:
-        return TrivialChecker(self.platform.random)
+        return TrivialChecker(self.platform.random, self._network)
 
     async def extractor(self) -> Any:
         return PlainExtractor()

@@ -216,6 +216,8 @@ def what_was_said_is_in_the_story(world: "World") -> None:
             raise Violation(f"{kind} of {batch_id} was never said")
         if others and kind != _MAY_COME_AGAIN.value:
             raise Violation(f"{kind} of {batch_id} is one line for {1 + others} events")
+    if world.has_jumped_days:
+        return  # lines of long ago are forgotten
     for event_id, message in said.items():
         if event_id not in told and message.topic != topic_name(_MAY_COME_AGAIN):
             raise Violation(f"{message.topic} of {message.key.decode()} is not in the story")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,19 +14,20 @@ import anyio
 
 from huleedu.core.errors import PeerUnavailable
 from huleedu.core.message import Message
-from huleedu.core.settings import ElsSettings, Settings
 from huleedu.transport.kafka.transport import KafkaTransport
 from huleedu.transport.protocol import Consumer, Delivery, Subscription, Transport
 from tests.simulation.broker import SESSION_SECONDS, Broker
 from tests.simulation.connection import Endpoint, SimulatedConnection, simulated_library
-from tests.simulation.faults import Fault, Faults
+from tests.simulation.deployment import DISTRIBUTED, EMBEDDED, drawn_settings
+from tests.simulation.faults import SHORT_PHASES, Fault, Faults
 from tests.simulation.history import History
+from tests.simulation.lasting import Lasting
 from tests.simulation.log import Log, Said
 from tests.simulation.loop import WORLD, Realm, SimulatedLoop, in_realm
 from tests.simulation.platform import WallClock
 from tests.simulation.process import ConnectionLost, Process, memory_transport
 from tests.simulation.promises import WATCHED, Broken, Violation, broken, what_fails_waits
-from tests.simulation.settling import unsettled
+from tests.simulation.settling import others_unsettled, unsettled
 from tests.simulation.stores import Templates
 from tests.simulation.surroundings import SimulatedGround
 from tests.simulation.workload import Stranger, Teacher
@@ -35,24 +35,11 @@ from tests.simulation.workload import Stranger, Teacher
 STEPS_MAX = 400_000
 DOWN_SECONDS_MAX = 1.0
 AWAY_SECONDS_MAX = 1.5
-READINESS_SECONDS = (1.0, 1.7, 2.5)
-PHASE_SECONDS = (900.0, 900.0, 900.0, 2.0)
 JUMP_SECONDS_MAX = 5_400.0
+JUMP_DAYS_MAX = 70.0
 FREEZE_SECONDS_MAX = 5.0
 EMBEDDED_PART = 0.5
 """Of all runs, all-in-one over the memory bus; the others are roles over a broker."""
-
-DISTRIBUTED = {
-    "bos": ("bos",),
-    "els-1": ("els",),
-    "els-2": ("els",),
-    "files": ("files",),
-    "content": ("content",),
-    "spellcheck": ("spellcheck",),
-    "results": ("results",),
-}
-"""Every role a process of its own, over a broker; two workers of ELS share its store."""
-EMBEDDED = {"all-in-one": ("bos", "els", "files", "content", "spellcheck", "results")}
 
 
 class Build:
@@ -75,7 +62,9 @@ class Options:
 
     seed: int
     kinds: frozenset[Fault] = frozenset(Fault)
-    """Kinds of faults that the seed may choose among."""
+    """Kinds of faults that may happen."""
+    among: frozenset[Fault] = frozenset(Fault)
+    """Kinds of faults that the seed chooses among."""
     faults_max: int = 12
     batches: frozenset[int] | None = None
     """Batches of the seed's workload to keep; None: all of them."""
@@ -93,8 +82,12 @@ class World:
         self.loop = SimulatedLoop(STEPS_MAX)
         self.clock = WallClock(self.loop)
         self.history = History(self.loop)
-        self.faults = Faults(self.random("faults"), options.kinds, options.faults_max)
-        self.settings = _settings(directory, self.random("settings"))
+        self.faults = Faults(
+            self.random("faults"), options.kinds, options.faults_max, options.among
+        )
+        self.lasting = Lasting(self)
+        is_short = not SHORT_PHASES.isdisjoint(self.faults.kinds)
+        self.settings = drawn_settings(directory, self.random("settings"), is_short)
         self.log = Log(self)
         self.processes: dict[str, Process] = {}
         self.buried: list[Realm] = [WORLD]
@@ -109,6 +102,8 @@ class World:
         self.set_aside: set[tuple[str, str]] = set()
         self.poison: set[str] = set()
         """Ids of messages that nobody can read."""
+        self.held_up: list[str] = []
+        """What was under way without the group that was away, when it came back."""
         self.broken: Broken | None = None
         self.over = asyncio.Event()
         self._chance = self.random("chance")
@@ -165,6 +160,8 @@ class World:
         self._start_later(process)
 
     def _start_later(self, process: Process) -> None:
+        if self.lasting.keeps_down(process.modules):
+            return
         seconds = self._chance.random() * DOWN_SECONDS_MAX
 
         def again() -> None:
@@ -278,11 +275,19 @@ class World:
                 seconds = self.faults.between(-JUMP_SECONDS_MAX, JUMP_SECONDS_MAX)
                 self.tell("world", f"the clock jumps by {seconds:.0f} s")
                 self.clock.jump(seconds)
+            case Fault.CLOCK_JUMP_DAYS:
+                self.jump_days()
             case Fault.REBALANCE if self.broker is not None:
                 self._rebalance(self.broker)
             case Fault.ZOMBIE if self.broker is not None:
                 self._freeze(self.broker, realm)
         return False
+
+    def jump_days(self) -> None:
+        """Set the clock to another day; house is kept at once."""
+        days = self.faults.between(-JUMP_DAYS_MAX, JUMP_DAYS_MAX)
+        self.tell("world", f"the clock jumps by {days:.1f} days")
+        self.clock.jump(days * 86_400)
 
     def _rebalance(self, broker: Broker) -> None:
         groups = [group for group in broker.groups.values() if group.members]
@@ -307,16 +312,35 @@ class World:
         self.faults.stop()
         self.loop.before_step = None
         self._content_back_at = 0.0
-        self.clock.put_right()
+        if not self.has_jumped_days:
+            self.clock.put_right()
+
+    @property
+    def has_jumped_days(self) -> bool:
+        """Whether the clock was days ahead, or behind."""
+        injected = self.faults.injected
+        return injected[Fault.CLOCK_JUMP_DAYS] + injected[Fault.MONTH_PASSED] > 0
 
     def is_settled(self) -> bool:
         """Tell whether everybody is answered, nothing is under way, nor was since the last look."""
+        self._keep_time()
         before, self._seen = self._seen, (len(self.log.said), len(self.log.taken))
         return before == self._seen and not self.unsettled()
+
+    def _keep_time(self) -> None:
+        if self.faults.is_over and self.has_jumped_days:
+            # Deadlines that were set while the clock was ahead pass when it gets there.
+            self.clock.be_past(self.lasting.waited_for())
 
     def unsettled(self) -> list[str]:
         """Return what is still under way."""
         return unsettled(self)
+
+    def are_others_settled(self) -> bool:
+        """Tell whether nothing is under way that need not wait for the group that is away."""
+        self._keep_time()
+        self.held_up = others_unsettled(self)
+        return not self.held_up
 
     def reader(self, store: str) -> sqlite3.Connection:
         """Return a connection that sees what is durable in a store."""
@@ -352,13 +376,11 @@ class World:
         self.loop.close()
 
 
-def _settings(directory: Path, random: Random) -> Settings:
-    """Return settings under which deadlines pass in a run, some of them while it is busy."""
-    els = ElsSettings(
-        readiness_timeout_seconds=random.choice(READINESS_SECONDS),
-        phase_timeout_seconds=random.choice(PHASE_SECONDS),
-    )
-    return Settings(data_dir=directory, els=els)
-
-
-_AT_A_STEP = (Fault.CRASH, Fault.STOP, Fault.CLOCK_JUMP, Fault.REBALANCE, Fault.ZOMBIE)
+_AT_A_STEP = (
+    Fault.CRASH,
+    Fault.STOP,
+    Fault.CLOCK_JUMP,
+    Fault.CLOCK_JUMP_DAYS,
+    Fault.REBALANCE,
+    Fault.ZOMBIE,
+)

@@ -19,6 +19,7 @@ from tests.simulation.planted.keeping import (
     RetryWithoutBackoff,
     SilentReconnection,
 )
+from tests.simulation.planted.waiting import HandledForgottenEarly, OffsetPastUnhandled
 from tests.simulation.world import Build
 
 PLANTED: Mapping[str, type[Build]] = MappingProxyType(
@@ -35,6 +36,8 @@ PLANTED: Mapping[str, type[Build]] = MappingProxyType(
         "dead-letter-before-commit": DeadLetterBeforeCommit,
         "ending-forgotten": EndingForgotten,
         "silent-reconnection": SilentReconnection,
+        "handled-forgotten-early": HandledForgottenEarly,
+        "offset-past-unhandled": OffsetPastUnhandled,
     }
 )
 """What is wrong → the build that has it."""
