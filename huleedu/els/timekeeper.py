@@ -47,8 +47,8 @@ async def keep_deadlines(
 ) -> None:
     """Let every deadline in this store pass, once, however many processes do so; never returns.
 
-    While the store cannot be used they wait, and pass later.  So do phases while ``hears`` tells
-    that no results come through, whoever is to blame.
+    While the store cannot be used they wait, and pass later.  So do phases while ``hears`` is
+    false: no results reach the consumer group of ELS.  The trouble of other groups is not asked.
     """
     timekeeper = Timekeeper(database, settings)
     adopted = False

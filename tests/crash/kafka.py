@@ -142,11 +142,11 @@ def crash_runs(
         tally.faults += [f"{name} ended with {code}" for name, code in codes.items() if code]
         tally.faults += [f"{name} had ended before" for name in ROLES if name not in codes]
     tally.faults += store_faults(data, tally.batches)
-    tally.faults += [*lost(data, tally.answered), *repeated(data)]
+    tally.faults += lost(data, tally.answered)
     tally.faults += strangers(data, tally.batches)
     seen = anyio.run(said, bootstrap_servers, prefix)
-    tally.faults += topic_faults(seen, tally.batches)
-    tally.second_ready = sum(count - 1 for count in seen[TOPICS[READY].name].values())
+    tally.faults += [*topic_faults(seen.counted, tally.batches), *repeated(data, seen.results)]
+    tally.second_ready = sum(count - 1 for count in seen.counted[TOPICS[READY].name].values())
     return tally
 
 

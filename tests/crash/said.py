@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import anyio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -22,13 +23,40 @@ ONE_AN_ESSAY = (
     ProcessingEvent.ESSAY_SPELLCHECK_REQUESTED,
     ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED,
 )
+_RESULTS = TOPICS[ProcessingEvent.ESSAY_SPELLCHECK_RESULT_RECEIVED].name
 READ_SECONDS_MAX = 60.0
 
 
-async def said(bootstrap_servers: str, prefix: str) -> Mapping[str, Counter[str]]:
-    """Return topic without prefix → batch id → number of records, of what every batch has.
+@dataclass
+class Said:
+    """What a reader has seen."""
 
-    All dead letters are among it.  Raises ``TimeoutError`` when the logs cannot be read to the end.
+    counted: Mapping[str, Counter[str]]
+    """Topic without prefix → batch id → number of events, of what every batch has; dead letters."""
+    results: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(batch id, essay id) → number of records on the topic of results.
+
+    The checker has no store.  Killed after it published a result and before it committed the offset
+    of the request, it publishes the result again, under the same event id: that counts once.
+    """
+    _result_ids: set[str] = field(default_factory=set)
+
+    def take(self, topic: str, record: ConsumerRecord) -> None:
+        """Count a record of this topic."""
+        batch_id = _batch_of(record)
+        if topic == _RESULTS:
+            envelope = json.loads(record.value)
+            self.results[batch_id, envelope["data"]["entity_ref"]["entity_id"]] += 1
+            if envelope["event_id"] in self._result_ids:
+                return
+            self._result_ids.add(envelope["event_id"])
+        self.counted[topic][batch_id] += 1
+
+
+async def said(bootstrap_servers: str, prefix: str) -> Said:
+    """Return what stands on the topics with this prefix.
+
+    Raises ``TimeoutError`` when the logs cannot be read to the end.
     """
     names = [TOPICS[event].name for event in (*ONE_A_BATCH, *ONE_AN_ESSAY)]
     names += [dead_letter_topic(topic.name) for topic in TOPICS.values()]
@@ -44,24 +72,24 @@ async def said(bootstrap_servers: str, prefix: str) -> Mapping[str, Counter[str]
     with anyio.fail_after(READ_SECONDS_MAX):
         await reader.start()
         try:
-            counted = await _read(reader, topics)
+            return await _read(reader, topics, prefix)
         finally:
             with anyio.CancelScope(shield=True):
                 await reader.stop()
-    return {name: counted[prefix + name] for name in names}
 
 
-async def _read(reader: AIOKafkaConsumer, topics: Sequence[str]) -> Mapping[str, Counter[str]]:
+async def _read(reader: AIOKafkaConsumer, topics: Sequence[str], prefix: str) -> Said:
     partitions = sorted(reader.assignment())
     missing = set(topics) - {tp.topic for tp in partitions}
     assert not missing, f"these topics have no partitions: {missing}"
     ends = await reader.end_offsets(partitions)
-    counted: dict[str, Counter[str]] = {topic: Counter() for topic in topics}
+    seen = Said({topic.removeprefix(prefix): Counter() for topic in topics})
     # Marks of transactions have offsets too, so only the position tells when the end is reached.
     while unread := [tp for tp in partitions if await reader.position(tp) < ends[tp]]:
         for tp, records in (await reader.getmany(*unread, timeout_ms=200)).items():
-            counted[tp.topic].update(_batch_of(record) for record in records)
-    return counted
+            for record in records:
+                seen.take(tp.topic.removeprefix(prefix), record)
+    return seen
 
 
 def _batch_of(record: ConsumerRecord) -> str:
