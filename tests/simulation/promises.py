@@ -14,6 +14,7 @@ from huleedu.core.messages import (
     BatchReadinessTimeout,
     BatchServiceSpellcheckInitiateCommandDataV1,
     ELSBatchPhaseOutcomeV1,
+    EssayContentRefused,
     EssayLifecycleSpellcheckRequestV1,
 )
 from huleedu.transport import replays
@@ -120,8 +121,13 @@ def each_message_takes_effect_once(
 def nothing_is_said_twice(
     world: "World", _store: str, _connection: sqlite3.Connection, new: Sequence[Said]
 ) -> None:
-    """An event is said once: whatever comes again, no module says an event id a second time."""
+    """An event is said once: whatever comes again, no module says an event id a second time.
+
+    But a text that is announced again is refused again, under the same id.
+    """
     for one in new:
+        if isinstance(one.data, EssayContentRefused):
+            continue
         cause = (one.message.topic, one.message.event_id)
         if one.data is not None and cause in world.log.ids:
             raise Violation(f"{cause} was said a second time by {one.module}")
