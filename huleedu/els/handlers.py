@@ -25,8 +25,8 @@ from huleedu.els.log import (
     log_repeated,
     log_skipped,
     log_students,
+    log_unchanged,
     log_undispatched,
-    log_wishes,
 )
 from huleedu.els.model import ReadinessDecision
 from huleedu.els.phases import Phases
@@ -140,10 +140,10 @@ class _Fetch:
         self._decisions += decisions
 
     def cancelled(self, heard: Sequence[Heard[BatchCancelled]]) -> None:
-        log_wishes(heard, self._wishes.cancel([cancellation_in(one) for one in heard]))
+        log_unchanged(heard, self._wishes.cancel([cancellation_in(one) for one in heard]))
 
     def extended(self, heard: Sequence[Heard[BatchReadinessExtended]]) -> None:
-        log_wishes(heard, self._wishes.extend([extension_in(one) for one in heard]))
+        log_unchanged(heard, self._wishes.extend([extension_in(one) for one in heard]))
 
     def content_ready(self, heard: Sequence[Heard[EssayContentReady]]) -> None:
         log_students(heard, with_details=self._log_student_details)
@@ -154,7 +154,7 @@ class _Fetch:
 
     def proceeded(self, heard: Sequence[Heard[BatchProceedRequested]]) -> None:
         granted = self._wishes.proceed([proceed_in(one) for one in heard])
-        log_wishes(heard, granted)
+        log_unchanged(heard, granted)
         self._decisions += granted
 
     def readiness(self) -> Sequence[Message]:

@@ -1,5 +1,6 @@
 """What ELS logs of a fetch: what changed nothing, and what teachers want."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from huleedu.core.enums import ProcessingEvent
@@ -17,6 +18,9 @@ from huleedu.els.model import Content, ReadinessDecision, Refusal
 from huleedu.els.phases import Command
 from huleedu.els.reading import correlation_id_of
 from huleedu.transport.consumer import Heard
+
+BATCH_LINES_MAX = 10
+"""Batches of a fetch that have a line of their own; under load, lines cost more than the texts."""
 
 _logger = create_service_logger("els")
 
@@ -57,7 +61,7 @@ def log_undispatched(one: Heard, command: Command, dispatched: Collection[str]) 
 
 def log_registrations(heard: Sequence[Heard], decisions: Sequence[ReadinessDecision]) -> None:
     """Log and count the registrations of batches that are registered already."""
-    log_wishes(heard, decisions)
+    log_unchanged(heard, decisions)
     for one, decision in zip(heard, decisions, strict=True):
         if decision.skipped:
             reason = "other_ids" if decision.skipped == REGISTERED_OTHERWISE else "repeated"
@@ -100,16 +104,24 @@ def log_students(contents: Sequence[Heard[EssayContentReady]], *, with_details: 
         for one in named:
             _log_details(one)
         return
-    by_batch: dict[str, list[Heard[EssayContentReady]]] = {}
-    for one in named:
-        by_batch.setdefault(one.batch_id, []).append(one)
-    for batch_id, several in by_batch.items():
+    first = {one.data.batch_id: one for one in reversed(named)}
+    if len(first) > BATCH_LINES_MAX:
         _logger.info(
             "student_details_received",
-            event_type=several[0].envelope.event_type,
-            correlation_id=correlation_id_of(several[0]),
+            event_type=named[0].envelope.event_type,
+            correlation_ids=[correlation_id_of(one) for one in first.values()],
+            batch_ids=list(first),
+            essays=len(named),
+        )
+        return
+    essays = Counter(one.data.batch_id for one in named)
+    for batch_id, one in reversed(first.items()):
+        _logger.info(
+            "student_details_received",
+            event_type=one.envelope.event_type,
+            correlation_id=correlation_id_of(one),
             batch_id=batch_id,
-            essays=len(several),
+            essays=essays[batch_id],
         )
 
 
@@ -127,7 +139,7 @@ def _log_details(one: Heard[EssayContentReady]) -> None:
     )
 
 
-def log_wishes(heard: Sequence[Heard], granted: Sequence[ReadinessDecision]) -> None:
+def log_unchanged(heard: Sequence[Heard], granted: Sequence[ReadinessDecision]) -> None:
     """Log what changed nothing, each with the reason."""
     for one, decision in zip(heard, granted, strict=True):
         if decision.skipped:

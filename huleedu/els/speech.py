@@ -1,6 +1,6 @@
 """The events that ELS says, built from its decisions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -51,7 +51,7 @@ def batch_essays_ready(
         metadata=metadata_of(batch, event, at, ProcessingStage.COMPLETED),
         ready_essays=list(texts),
     )
-    versions = [data, _without_texts(data)]
+    versions = [lambda: data, lambda: _without_texts(data)]
     return _of_all_essays(event, batch_id, versions, [batch_id], correlation_id, at)
 
 
@@ -71,7 +71,7 @@ def batch_readiness_timeout(
         ready_essays=list(timeout.texts),
     )
     cause = [timeout.batch_id, timeout.deadline]
-    versions = [data, _without_texts(data)]
+    versions = [lambda: data, lambda: _without_texts(data)]
     return _of_all_essays(event, timeout.batch_id, versions, cause, correlation_id, at)
 
 
@@ -128,14 +128,14 @@ def phase_concluded(
     )
     cause = [conclusion.batch_id]
     return _of_all_essays(
-        event, conclusion.batch_id, [data], cause, correlation_id, at, conclusion.attempt
+        event, conclusion.batch_id, [lambda: data], cause, correlation_id, at, conclusion.attempt
     )
 
 
 def _of_all_essays(
     event: ProcessingEvent,
     batch_id: str,
-    versions: Sequence[EventData],
+    versions: Sequence[Callable[[], EventData]],
     cause: Sequence[str],
     correlation_id: str | None,
     at: datetime,
@@ -148,7 +148,7 @@ def _of_all_essays(
     """
     for data in versions:
         with suppress(TooLarge):
-            return [_message(event, data, cause, correlation_id, at, attempt)]
+            return [_message(event, data(), cause, correlation_id, at, attempt)]
     log_unsayable(event, batch_id, correlation_id)
     return []
 

@@ -1,9 +1,12 @@
 """Names of pupils travel with their texts, and in nothing else that is said."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from huleedu.core.enums import ProcessingEvent
 from huleedu.core.topics import event_on
@@ -30,8 +33,31 @@ async def _said(running: School) -> list[tuple[ProcessingEvent, str]]:
 
 async def test_a_name_is_said_with_the_text_only(tmp_path: Path) -> None:
     """A class of which one text is missing at the deadline, that goes on without it: the rows of
-    every outbox are searched.  Results show the names all the same."""
-    async with school(tmp_path) as running:
+    every outbox are searched.  Results show the names all the same; the log does not."""
+    with capture_logs() as lines:
+        said, results = await _class_that_goes_on_without_one(tmp_path)
+
+    assert {
+        E.BATCH_ESSAYS_READY,
+        E.BATCH_READINESS_TIMEOUT,
+        E.BATCH_SPELLCHECK_INITIATE_COMMAND,
+        E.BATCH_PHASE_CONCLUDED,
+    } <= {event for event, _ in said}
+    assert {event for event, text in said if _names_one(text)} == {E.ESSAY_CONTENT_READY}
+    assert {essay["student_name"] for essay in results["essays"]} == {*NAMES, None}
+    assert "student_details_received" in {line["event"] for line in lines}
+    assert [line for line in lines if line["log_level"] != "debug" and _names_one(str(line))] == []
+
+
+def _names_one(text: str) -> bool:
+    return any(name.split()[1] in text for name in NAMES)
+
+
+async def _class_that_goes_on_without_one(
+    data_dir: Path,
+) -> tuple[Sequence[tuple[ProcessingEvent, str]], Mapping[str, Any]]:
+    """Return all that was said, and the results."""
+    async with school(data_dir) as running:
         answer = await running.register("ENG5", 3, readiness_timeout_seconds=1)
         batch_id = answer.json()["batch_id"]
         files = {f"{name}.txt": f"I beleive in sumer and {name[0]}.".encode() for name in NAMES}
@@ -44,15 +70,4 @@ async def test_a_name_is_said_with_the_text_only(tmp_path: Path) -> None:
         await running.client.post(f"/v1/batches/{batch_id}/proceed", json={})
         await running.ended(batch_id)
         results = await running.results(batch_id)
-        said = await _said(running)
-
-    assert {
-        E.BATCH_ESSAYS_READY,
-        E.BATCH_READINESS_TIMEOUT,
-        E.BATCH_SPELLCHECK_INITIATE_COMMAND,
-        E.BATCH_PHASE_CONCLUDED,
-    } <= {event for event, _ in said}
-    naming = {event for event, text in said for name in NAMES if name.split()[1] in text}
-    assert naming == {E.ESSAY_CONTENT_READY}
-    shown = {essay["student_name"] for essay in results["essays"]}
-    assert shown == {*NAMES, None}
+        return await _said(running), results

@@ -12,6 +12,7 @@ from huleedu.core.message import Message
 from huleedu.core.metrics import ELS_CONTENT_REFUSED, ELS_SKIPPED
 from huleedu.core.topics import topic_name
 from huleedu.els.handlers import EssayLifecycle
+from huleedu.els.log import BATCH_LINES_MAX
 from tests.els.test_store_agrees import els_tables
 from tests.support.builders import AT, CORRELATION, content_ready, hear, registered
 
@@ -113,6 +114,19 @@ def test_that_details_of_pupils_came_is_logged_without_them(store: sqlite3.Conne
         assert line["correlation_id"] == str(CORRELATION)
         assert line["event_type"] == topic_name(CONTENT)
     assert not any(name in str(lines) for name in ("Öberg", "Sandell", "Blomkvist"))
+
+
+def test_details_of_many_batches_are_logged_in_one_line(store: sqlite3.Connection) -> None:
+    """A fetch under load holds texts of hundreds of batches: each is named all the same."""
+    batch_ids = [f"b{number:02}" for number in range(BATCH_LINES_MAX + 1)]
+
+    (line,) = _hears(store, *(content_ready(one, "e1", "t1", "Åsa Öberg") for one in batch_ids))
+
+    assert line["event"] == "student_details_received"
+    assert sorted(line["batch_ids"]) == batch_ids
+    assert line["correlation_ids"] == [str(CORRELATION)] * len(batch_ids)
+    assert line["essays"] == len(batch_ids)
+    assert "Öberg" not in str(line)
 
 
 def test_details_of_pupils_are_logged_on_request(store: sqlite3.Connection) -> None:

@@ -178,12 +178,6 @@ def test_what_is_missing_at_a_deadline_is_told_until_it_comes_or_there_is_more_t
     assert {view.is_finished for view in (overdue, given_time, going_on)} == {False}
 
 
-def test_a_registration_that_names_an_essay_twice_is_refused() -> None:
-    """A message that contradicts itself is set aside, and leaves nothing behind."""
-    with pytest.raises(MalformedMessage, match="twice"):
-        seen_after(Story(essay_ids=["a", "a"]).registered())
-
-
 def test_a_senseless_number_of_corrections_is_refused() -> None:
     """A number that the store could not hold is the sender's fault, not ours."""
     story = Story(essay_ids=["a"])

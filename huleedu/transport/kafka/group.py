@@ -161,7 +161,7 @@ class Group(ABC):
             self._unsure.discard(partition)
             self._committed.pop(partition, None)
             self._topics.forget(partition)
-            self._troubles.pop(_name(partition), None)
+            self._troubles.pop(name_of(partition), None)
 
     async def _place(self) -> None:
         """Seek in every newly assigned partition to where the group stands.
@@ -280,7 +280,7 @@ class Group(ABC):
         self._logger.critical(
             "position_not_in_the_log",
             group=group,
-            partition=_name(partition),
+            partition=name_of(partition),
             oddity=place.oddity.name.lower(),
             position=position and position.next_offset,
             topic_id=_topic_id(position),
@@ -289,8 +289,8 @@ class Group(ABC):
             log_topic_id=log.topic_id,
         )
         if place.oddity is Oddity.BEFORE_THE_BEGINNING:
-            self._troubles[_name(partition)] = (
-                f"{group} stopped in {_name(partition)}: retention deleted offsets "
+            self._troubles[name_of(partition)] = (
+                f"{group} stopped in {name_of(partition)}: retention deleted offsets "
                 f"{place.lost.start} to {place.lost.stop}, which were not read; stop the processes "
                 f"of {group} and say where to go on: huleedu topics resume {group} "
                 f"{partition.topic} --partition {partition.partition} --from start"
@@ -303,7 +303,8 @@ def last_offset(records: Sequence[ConsumerRecord]) -> int:
     return offset
 
 
-def _name(partition: TopicPartition) -> str:
+def name_of(partition: TopicPartition) -> str:
+    """Return what a partition is called in troubles and logs."""
     return f"{partition.topic}[{partition.partition}]"
 
 

@@ -71,6 +71,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         # Let be to its end whenever that is: the library shields what it does, and where it were
         # cancelled nobody would hear how that ended.
         self._committing: asyncio.Future[None] | None = None
+        self._one_commit = anyio.Lock()
         self._fetching_since: float | None = None
         self._fetched_at = 0.0
         self.handling = anyio.Lock()
@@ -197,11 +198,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         if not ours:
             return ours
         error: BaseException | None = TimeoutError()
-        if await _has_ended(self._committing):  # an earlier one of which nothing was heard
-            self._committing = asyncio.ensure_future(self.client.commit(ours))
-            self._committing.add_done_callback(_error_of)
-            if await _has_ended(self._committing):
-                error = _error_of(self._committing)
+        async with self._one_commit:
+            if await _has_ended(self._committing):  # an earlier one of which nothing was heard
+                self._committing = asyncio.ensure_future(self.client.commit(ours))
+                self._committing.add_done_callback(_error_of)
+                if await _has_ended(self._committing):
+                    error = _error_of(self._committing)
         if error is None:
             return ours
         if not isinstance(error, _UNKNOWN):

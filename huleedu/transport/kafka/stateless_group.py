@@ -16,7 +16,7 @@ from huleedu.core.platform import Platform
 from huleedu.store.positions import Position
 from huleedu.transport.failures import pause_seconds
 from huleedu.transport.kafka.committed import Committed
-from huleedu.transport.kafka.group import Group
+from huleedu.transport.kafka.group import Group, name_of
 from huleedu.transport.kafka.membership import Membership, message_of
 from huleedu.transport.kafka.partition_progress import NoProgress
 from huleedu.transport.kafka.settled_offsets import SettledOffsets
@@ -24,7 +24,7 @@ from huleedu.transport.kafka.window import Window
 from huleedu.transport.protocol import Subscription
 
 PLACE_WAIT_SECONDS = 0.2
-WINDOW_MESSAGES_MAX = 1_000
+WINDOW_MESSAGES_MAX = 5_000
 """Messages of one partition that are read and not handled: no more are read meanwhile."""
 
 
@@ -36,7 +36,14 @@ class _Partition:
         self.topic_id = committed.topic_id
         self.window = Window(committed.handled)
         self.by_key: dict[bytes | None, deque[ConsumerRecord]] = {}
+        self.fits = True
+        """Whether all that is handled behind what waits was kept beside the offset."""
         self.is_paused = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be read before something that waits is handled."""
+        return not self.fits or len(self.window) >= WINDOW_MESSAGES_MAX
 
 
 class StatelessGroup(Group):
@@ -55,10 +62,12 @@ class StatelessGroup(Group):
         self._places = anyio.Semaphore(subscription.concurrency)
         self._under_way = 0  # keys whose message is handled or waits for a place
         self._place_freed = anyio.Event()
+        self._handled = anyio.Event()
 
     async def _consume(self, tasks: TaskGroup) -> None:
         self._partitions.clear()
         self._under_way = 0
+        tasks.start_soon(self._commit_what_is_handled)
         while True:
             await self._place()
             free = self._subscription.concurrency - self._under_way
@@ -69,8 +78,14 @@ class StatelessGroup(Group):
                 with anyio.move_on_after(PLACE_WAIT_SECONDS):
                     await self._place_freed.wait()
             self._pause_or_resume()
-            await self._commit()
             await self._commit_now_and_then()
+
+    async def _commit_what_is_handled(self) -> None:
+        """Commit at once, so that as little as may be comes again after a crash."""
+        while True:
+            await self._handled.wait()
+            self._handled = anyio.Event()
+            await self._commit()
 
     def _is_busy(self) -> bool:
         return self._under_way >= self._subscription.concurrency
@@ -106,7 +121,9 @@ class StatelessGroup(Group):
 
     def _to_tell(self, partition: TopicPartition) -> Committed:
         one = self._partitions[partition]
-        return Committed(one.window.settled(), one.topic_id)
+        committed = Committed(one.window.settled(), one.topic_id)
+        one.fits = committed.fits
+        return committed
 
     def _begin(
         self, tp: TopicPartition, records: Sequence[ConsumerRecord], tasks: TaskGroup
@@ -127,10 +144,19 @@ class StatelessGroup(Group):
 
     def _pause_or_resume(self) -> None:
         for tp, partition in self._partitions.items():
-            is_full = len(partition.window) >= WINDOW_MESSAGES_MAX
-            if is_full != partition.is_paused and tp in self._placed:
-                (self._membership.pause if is_full else self._membership.resume)(tp)
-                partition.is_paused = is_full
+            is_full = partition.is_full
+            if is_full == partition.is_paused or tp not in self._placed:
+                continue
+            partition.is_paused = is_full
+            if is_full:
+                self._membership.pause(tp)
+                self._troubles[name_of(tp)] = (
+                    f"{self._subscription.group} reads nothing more from {name_of(tp)}: "
+                    f"{len(partition.window):,} messages wait to be tried again, as many as may"
+                )
+            else:
+                self._membership.resume(tp)
+                self._troubles.pop(name_of(tp), None)
 
     async def _work(self, tp: TopicPartition, partition: _Partition, key: bytes | None) -> None:
         """Handle the messages of one key in order, until none is left or the partition is gone."""
@@ -141,6 +167,7 @@ class StatelessGroup(Group):
                 partition.window.handled(record.offset)
                 if self._is_ours(tp, partition):
                     self._to_commit.add(tp)
+                    self._handled.set()
         finally:
             del partition.by_key[key]
             self._leave_place()

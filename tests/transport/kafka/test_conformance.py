@@ -13,6 +13,7 @@ from tests.support.consumers import Recorder, note_effects, proceed, read_effect
 from tests.support.kafka_broker import ForeignBroker, KafkaBroker
 from tests.transport.bus import Bus, group, say
 from tests.transport.conformance import TransportConformance
+from tests.transport.independence import WaitingKeyConformance
 from tests.transport.kafka.bus import KafkaBus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
@@ -28,7 +29,7 @@ async def bus(
     await bus.close()
 
 
-class TestKafka(TransportConformance):
+class TestKafka(TransportConformance, WaitingKeyConformance):
     """The suite, bound to Kafka."""
 
     async def test_an_effect_happens_once_though_its_acknowledgement_is_lost(
