@@ -4,7 +4,7 @@ import http.server
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HuleeduProcess]
     process.kill()
 
 
+class OtherSite(http.server.ThreadingHTTPServer):
+    """A server that is gone when it is closed: a browser keeps spare connections, not used yet."""
+
+    def __init__(self, *how: Any) -> None:
+        super().__init__(*how)
+        self._connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
+
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in self._connections:
+            with suppress(OSError):  # it is closed already
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def other_site(html: str, port: int = 0) -> Iterator[str]:
     """Serve this page as another site while the block lasts; yields its address."""
@@ -74,7 +93,7 @@ def other_site(html: str, port: int = 0) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as site:
+    with OtherSite(("127.0.0.1", port), Handler) as site:
         answering = threading.Thread(target=site.serve_forever)
         answering.start()
         try:
