@@ -28,6 +28,8 @@ async def create_topic(
     with anyio.fail_after(TOPIC_SECONDS_MAX):
         await admin.start()
         try:
+            # A broker that has just come up has none for a moment, and the client fails on that.
+            await eventually(admin.describe_cluster, lambda seen: seen["controller_id"] >= 0)
             topic = NewTopic(name, partitions, 1, topic_configs=dict(configuration or {}))
             answer = await admin.create_topics([topic])
             for told in answer.topic_errors:

@@ -43,17 +43,24 @@ MIGRATIONS = (
 class KafkaBus:
     """A deployment over a real broker."""
 
-    def __init__(self, bootstrap_servers: str, folder: Path, partitions: int = 3) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        folder: Path,
+        partitions: int = 3,
+        topics: Sequence[str] = TOPICS,
+    ) -> None:
         self.platform = Platform()
         self.connection = KafkaConnection(bootstrap_servers)
         self._folder = folder
         self._partitions = partitions
+        self._topics = topics
         self._stores: dict[str, Database] = {}
         self._groups: Sequence[Subscription] = ()
 
     async def open(self) -> None:
         """Make every topic anew."""
-        names = [name for topic in TOPICS for name in (topic, dead_letter_topic(topic))]
+        names = [name for topic in self._topics for name in (topic, dead_letter_topic(topic))]
         await delete_topics(self.connection.bootstrap_servers, names)
         for name in names:
             await create_topic(
