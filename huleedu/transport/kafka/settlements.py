@@ -18,8 +18,11 @@ from aiokafka.errors import KafkaError, NoError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 
 from huleedu.core.clock import Clock
-from huleedu.core.errors import BrokerUnavailable
-from huleedu.transport.kafka.administration import CALL_SECONDS, REQUEST_TIMEOUT_MS
+from huleedu.transport.kafka.administration import (
+    CALL_SECONDS,
+    REQUEST_TIMEOUT_MS,
+    group_offsets,
+)
 from huleedu.transport.kafka.connection import KafkaConnection
 from huleedu.transport.kafka.coordinator import ask_coordinator
 from huleedu.transport.kafka.deadlines import within
@@ -28,7 +31,6 @@ from huleedu.transport.kafka.settled_offsets import SettledOffsets
 
 GROUP = "huleedu-dlq"
 
-_COORDINATOR_SECONDS = 20.0  # the first group of a new cluster waits for it to be made
 _ASK_AGAIN_SECONDS = 0.2
 _CLOSE_SECONDS = 2.0
 _LONGER_MS = 30 * DAY_MS
@@ -88,26 +90,12 @@ class Settlements:
 
         Raises ``BrokerUnavailable``, and ``Misconfigured`` for offsets that are not ours.
         """
-        deadline = self._clock.monotonic() + _COORDINATOR_SECONDS
-        while True:
-            try:
-                with within(CALL_SECONDS, f"asking for the offsets of group {GROUP}"):
-                    told = await self._admin.list_consumer_group_offsets(
-                        GROUP, partitions=list(partitions)
-                    )
-                # A coordinator that is still loading answers with nothing; one that knows
-                # answers -1 for a partition without an offset.
-                if len(told) == len(partitions):
-                    break
-                trouble = BrokerUnavailable(f"the offsets of group {GROUP} are not there yet")
-            except BrokerUnavailable as error:
-                trouble = error
-            if self._clock.monotonic() > deadline:
-                raise trouble
-            await self._clock.sleep(_ASK_AGAIN_SECONDS)
+        noted = await group_offsets(self._admin, GROUP, partitions, self._clock)
         return {
-            partition: SettledOffsets.from_text(max(0, at.offset), at.metadata)
-            for partition, at in told.items()
+            partition: SettledOffsets.from_text(noted[partition].offset, noted[partition].metadata)
+            if partition in noted
+            else SettledOffsets(0)
+            for partition in partitions
         }
 
     async def within_logs(
